@@ -1,0 +1,309 @@
+"""From an annotation to a codec. Judged at registration: what can't be understood is a SignatureError that says what
+to write."""
+
+from __future__ import annotations
+
+import collections.abc
+import inspect
+import types
+import typing
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, NewType, TypeAlias, Union, get_args
+
+import attrs
+
+from ._codecs import (
+    BytesParam,
+    CStrParam,
+    FuncParam,
+    FuncWord,
+    GuestType,
+    NumberParam,
+    OutParam,
+    Param,
+    PtrParam,
+    PtrWord,
+    RefParam,
+    Result,
+    StrParam,
+)
+from ._engine import CString, Ref, Scalar, Span
+from ._errors import SignatureError
+from ._layout import Cell, Forward, Record, Word, record
+from ._messages import Text
+from ._numbers import BY_SHAPE, NUMBERS, Number
+from ._types import ByPointer, FuncRef, OutBuffer, Ptr, Step
+
+#: An annotation, evaluated.
+Hint: TypeAlias = Any
+#: Records that are being laid out, around the one at hand.
+Within: TypeAlias = Mapping[type, Forward]
+
+_NAMELESS: tuple[tuple[type, Text], ...] = ((int, Text.INT), (float, Text.FLOAT), (str, Text.STR))
+
+
+@attrs.frozen
+class Place:
+    """Where an annotation stands, for messages, and the names that it may use besides its module's."""
+
+    module: str
+    function: str | None = None
+    parameter: str | None = None
+    field: str | None = None
+    locals: Mapping[str, object] = attrs.field(factory=dict, repr=False)
+
+    def at(self, parameter: str) -> Place:
+        """A parameter of the same function; "return" for its result."""
+        return attrs.evolve(self, parameter=parameter)
+
+    def error(self, text: Text, /, **parts: object) -> SignatureError:
+        """The error that says `text` about this place."""
+        return SignatureError(f"{self}: {text(**parts)}", self.module, self.function, self.parameter)
+
+    def __str__(self) -> str:
+        name = self.module if self.function is None else f"{self.module}.{self.function}"
+        if self.parameter is not None:
+            name += ": result" if self.parameter == "return" else f": parameter '{self.parameter}'"
+        return name if self.field is None else f"{name}: {self.field}"
+
+
+def resolve(fn: Callable[..., object], place: Place, annotation: object) -> Hint:
+    """Evaluate one annotation of `fn`, with its module's names and `place.locals`. Raises SignatureError."""
+
+    def probe() -> None: ...
+
+    # One at a time, so that the message can name the parameter.
+    probe.__annotations__ = {"hint": annotation}
+    text = annotation if isinstance(annotation, str) else show(annotation)
+    names = getattr(fn, "__globals__", {})
+    try:
+        return typing.get_type_hints(probe, names, dict(place.locals), include_extras=True)["hint"]
+    except NameError as error:
+        raise place.error(Text.UNKNOWN_NAME, name=error.name, text=text) from None
+    except Exception as error:  # an annotation is any expression
+        raise place.error(Text.UNREADABLE, text=text, why=error) from error
+
+
+def origin_of(hint: object) -> object:
+    """What a subscripted annotation is a form of: Ptr of `Ptr[u8]`; None for anything else."""
+    origin: object = typing.get_origin(hint)
+    return origin
+
+
+def show(hint: Hint) -> str:
+    """An annotation as an author wrote it, as far as that can be told."""
+    if origin_of(hint) is Annotated:
+        shapes = [m for m in hint.__metadata__ if isinstance(m, Scalar)]
+        inner = BY_SHAPE[shapes[0]].text if shapes and shapes[0] in BY_SHAPE else _alias(hint)
+        return f"Stored[{inner}]" if any(isinstance(m, ByPointer) for m in hint.__metadata__) else inner
+    if origin_of(hint) is collections.abc.Generator and Step in get_args(hint):
+        return f"Steps[{show(get_args(hint)[-1])}]"
+    if isinstance(hint, (list, tuple)):
+        return f"[{', '.join(show(h) for h in hint)}]"
+    if hint is type(None):
+        return "None"
+    if hint is ...:
+        return "..."
+    if origin_of(hint) in (Union, types.UnionType):
+        return " | ".join(show(h) for h in get_args(hint))
+    if get_args(hint) and isinstance(origin := origin_of(hint), type):
+        return f"{origin.__name__}[{', '.join(show(h) for h in get_args(hint))}]"
+    return hint.__name__ if isinstance(hint, type) else str(hint).removeprefix("typing.")
+
+
+def _alias(hint: Hint) -> str:
+    for mark in hint.__metadata__:
+        match mark:
+            case Span(text):
+                return "Str" if text else "Bytes"
+            case CString():
+                return "CStr"
+            case Ref():
+                return "ExternRef"
+    return show(get_args(hint)[0])
+
+
+def _plain(hint: Hint) -> Hint:
+    """Without the names that a NewType or a type alias gives it."""
+    while True:
+        if isinstance(hint, NewType):
+            hint = hint.__supertype__
+        elif type(hint).__name__ == "TypeAliasType":  # typing's, or that of typing_extensions, which is another class
+            hint = hint.__value__
+        else:
+            return hint
+
+
+def _marks(hint: Hint) -> tuple[tuple[object, ...], Hint]:
+    """What Annotated says, and about what. An enum or the like may be annotated with one of our names."""
+    if origin_of(hint) is not Annotated:
+        return (), hint
+    marks = tuple(inner for m in hint.__metadata__ for inner in (_marks(m)[0] or (m,)))
+    return marks, get_args(hint)[0]
+
+
+def _number(hint: Hint) -> Number | None:
+    if hint is bool:
+        return NUMBERS["bool"]
+    marks, _ = _marks(hint)
+    return next((BY_SHAPE[m] for m in marks if isinstance(m, Scalar) and m in BY_SHAPE), None)
+
+
+def refusal(hint: Hint, place: Place, otherwise: Text) -> SignatureError:
+    """The error for a type that has no layout: what is meant, where that can be guessed."""
+    marks, base = _marks(hint)
+    if not any(isinstance(mark, (Span, CString, Ref, ByPointer)) for mark in marks):
+        hint = base
+    for cls, text in _NAMELESS:
+        if hint is cls:
+            return place.error(text)
+    if hint in (bytes, bytearray, memoryview):
+        return place.error(Text.BYTES, type=show(hint))
+    if hint is Ptr:
+        return place.error(Text.BARE_PTR)
+    if hint is FuncRef:
+        return place.error(Text.BARE_FUNCREF)
+    if origin_of(hint) in (Union, types.UnionType):
+        return place.error(Text.OPTIONAL, type=show(hint))
+    return place.error(otherwise, type=show(hint))
+
+
+def param_of(hint: Hint, place: Place) -> Param:
+    """The codec of a parameter. Raises SignatureError."""
+    hint = _plain(hint)
+    if (number := _number(hint)) is not None and ByPointer() not in _marks(hint)[0]:
+        return NumberParam(number)
+    where = str(place)
+    for mark in _marks(hint)[0]:
+        match mark:
+            case ByPointer():
+                raise place.error(Text.STORED_PARAM)
+            case Span(text):
+                return StrParam(where) if text else BytesParam(where)
+            case CString():
+                return CStrParam(where)
+            case Ref():
+                return RefParam()
+    if hint is OutBuffer:
+        return OutParam(where)
+    match word := word_of(hint, place):
+        case PtrWord():
+            return PtrParam(word, where)
+        case FuncWord():
+            return FuncParam(word)
+    raise refusal(hint, place, Text.NOT_WASM)
+
+
+def word_of(hint: Hint, place: Place, within: Within = MappingProxyType({})) -> Word | None:
+    """A number, pointer or function reference; None for anything else. Raises SignatureError for what it points to."""
+    hint = _plain(hint)
+    if origin_of(hint) is Ptr:
+        target = _plain(get_args(hint)[0])
+        # The record around the pointer isn't laid out yet, and a pointer needs its layout only when it is used.
+        around = within.get(target) if isinstance(target, type) else None
+        return PtrWord(cell_of(target, place, within) if around is None else around)
+    if origin_of(hint) is FuncRef:
+        return FuncWord(guest_type(hint, place, within))
+    return _number(hint)
+
+
+def guest_type(hint: Hint, place: Place, within: Within = MappingProxyType({})) -> GuestType:
+    """The type of a guest function, from `FuncRef[[...], ...]`. Raises SignatureError."""
+    if origin_of(hint) is not FuncRef:
+        raise refusal(hint, place, Text.NOT_WASM)
+    params, result = get_args(hint)
+    if not isinstance(params, (list, tuple)):
+        raise place.error(Text.OPEN_FUNCREF)
+    words = []
+    for param in params:
+        word = word_of(param, place, within)
+        if word is None:
+            raise refusal(param, place, Text.FUNCREF_PARAM)
+        words.append(word)
+    return GuestType(tuple(words), _guest_results(_plain(result), place))
+
+
+def _guest_results(hint: Hint, place: Place) -> Number | tuple[Number, ...] | None:
+    if hint in (None, type(None)):
+        return None
+    several = origin_of(hint) is tuple
+    numbers = []
+    for part in items(hint, place) if several else (hint,):
+        number = _number(_plain(part))
+        if number is None:
+            raise refusal(part, place, Text.FUNCREF_RESULT)
+        numbers.append(number)
+    return tuple(numbers) if several else numbers[0]
+
+
+def items(hint: Hint, place: Place) -> tuple[Hint, ...]:
+    """The types of a tuple, which must have a fixed length."""
+    args = get_args(hint)
+    if Ellipsis in args:
+        raise place.error(Text.OPEN_TUPLE, type=show(hint))
+    return args
+
+
+def cell_of(hint: Hint, place: Place, within: Within = MappingProxyType({})) -> Cell:
+    """What lies behind a pointer or in a record. `within` are the records around it. Raises SignatureError."""
+    hint = _plain(hint)
+    word = word_of(hint, place, within)
+    if word is not None:
+        return word
+    if isinstance(hint, type) and attrs.has(hint) and hint not in (OutBuffer, Ptr, FuncRef):
+        return _record(hint, place, within)
+    raise refusal(hint, place, Text.POINTED)
+
+
+def _record(cls: type, place: Place, within: Within) -> Record:
+    if cls in within:
+        raise place.error(Text.RECURSIVE, cls=cls.__name__)
+    try:
+        hints = typing.get_type_hints(cls, localns=dict(place.locals), include_extras=True)
+    except NameError as error:
+        raise place.error(Text.UNKNOWN_NAME, name=error.name, text=cls.__name__) from None
+    own = Forward(cls)
+    within = {**within, cls: own}
+    fields: list[tuple[str, str, Cell]] = []
+    for field in attrs.fields(cls):
+        inner = attrs.evolve(place, field=f"{cls.__name__}.{field.name}")
+        fields.append((field.name, field.alias or field.name, cell_of(hints[field.name], inner, within)))
+    if not fields:
+        raise place.error(Text.NO_FIELDS, cls=cls.__name__)
+    own.record = record(cls, fields)
+    return own.record
+
+
+def results_of(hint: Hint, place: Place) -> tuple[tuple[Result, ...], bool]:
+    """The results of a host function, and whether it gives a tuple. Raises SignatureError."""
+    hint = _plain(hint)
+    if hint in (None, type(None), typing.NoReturn, typing.Never):
+        return (), False
+    if origin_of(hint) is tuple:
+        return tuple(_result(part, place) for part in items(hint, place)), True
+    return (_result(hint, place),), False
+
+
+def _result(hint: Hint, place: Place) -> Result:
+    hint = _plain(hint)
+    marks, base = _marks(hint)
+    if ByPointer() in marks:
+        number = _number(hint)
+        return Result(number if number is not None else cell_of(base, place), stored=True)
+    number = _number(hint)
+    if number is None:
+        if base in (int, float):
+            raise refusal(base, place, Text.RESULT)
+        raise place.error(Text.RESULT, type=show(hint))
+    return Result(number)
+
+
+def local_names(depth: int) -> Mapping[str, object]:
+    """The local names of the code `depth` calls up, where the decorator stands."""
+    frame = inspect.currentframe()
+    for _ in range(depth + 1):
+        frame = frame.f_back if frame is not None else None
+    return {} if frame is None else dict(frame.f_locals)
+
+

@@ -1,0 +1,260 @@
+"""`Context`: all that a host function may see of its guest and its world; the recorder of a restartable one.
+
+There is one context for an execution and a module's state, not one a call. It serves the call at hand and is refused
+outside of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, Literal, overload
+
+import attrs
+
+from ._binding import Binding
+from ._blocking import BlockUntil, CheckInterrupt, NotYet
+from ._callback import CallOp
+from ._engine import ExecContext, FuncType, RuntimeInstance, State, StateError, Trap, TrapCode, WaitSet, make_exit
+from ._memory import GuestMemory
+from ._question import Ask, Question
+from ._resources import Resources
+from ._restart import Call
+from ._types import FuncRef, P, S, T, W
+from ._wake import Fd, Wake
+
+
+class Progress(Generic[T]):
+    """How far a computation has come. Writing `value` commits: the journal made since `ctx.progress` is forgotten, and
+    a restarted function goes on from this value."""
+
+    def __init__(self, call: Call, position: int | None, value: T) -> None:
+        self._call = call
+        self._position = position
+        self._value = value
+
+    @property
+    def value(self) -> T:
+        return self._value
+
+    @value.setter
+    def value(self, value: T) -> None:
+        self._value = value
+        journal = self._call.record
+        if journal is not None and self._position is not None:
+            journal.settle(journal.entries[self._position], _pack(value))
+            journal.commit(self._position)
+
+
+def _pack(value: object) -> object:
+    return attrs.asdict(value) if attrs.has(type(value)) else value  # type: ignore[arg-type]  # has() says so
+
+
+class Context(Generic[S]):
+    """What every host function sees. Nothing on it ever suspends."""
+
+    def __init__(self, binding: Binding, execution: ExecContext) -> None:
+        self._binding = binding
+        self._execution = execution
+        self._call: Call | None = None
+        self._caller: RuntimeInstance | None = None
+        self._resources = Resources(binding.resources, self._step)
+        self._memory = GuestMemory(self)
+
+    @property
+    def _now(self) -> Call:
+        if self._call is None:
+            raise StateError("ctx belongs to a call of a host function, and is used outside of one")
+        return self._call
+
+    def _step(self, kind: str, label: str, perform: Callable[[], T]) -> T:
+        return self._now.step(kind, label, perform)
+
+    # What authors use ----------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> S:
+        """The module's state for this instance."""
+        state: S = self._binding.state
+        return state
+
+    @property
+    def memory(self) -> GuestMemory:
+        """The guest's memory, by checked copies. Raises StateError outside of the guest's turn."""
+        self._now  # noqa: B018  # the check is the point
+        return self._memory
+
+    @property
+    def resources(self) -> Resources:
+        """Live objects under numbers that the guest holds."""
+        return self._resources
+
+    def once(self, fn: Callable[[], T]) -> T:
+        """Run `fn` once, whatever restarts come: its result, plain data, is kept in the record.
+
+        An exception is kept, too, and raised again. Raises RecordError for a result that is not plain data.
+        """
+        return self._now.step("once", getattr(fn, "__name__", ""), fn)
+
+    def acquire(self, fn: Callable[[], T], *, release: Callable[[T], object]) -> T:
+        """Get a live object once and hold it for the whole call, over restarts; `release` is called with it, once,
+        when the call ends: returned, failed or dropped. A call that holds one can't be saved."""
+        table = self._binding.resources
+        call = self._now
+        if call.record is None:
+            raise StateError(f"{call.where}: acquire in a plain function, which has no record; use `with` or `try`")
+
+        def get() -> int:
+            return table.find(table.add(fn(), close=release), object).identity
+
+        identity = call.step("acquire", getattr(fn, "__name__", ""), get)
+        value: T = table.pinned(identity).value
+        return value
+
+    def progress(self, initial: T) -> Progress[T]:
+        """How far this call has come, from `initial`: plain data or an attrs instance of plain fields."""
+        call = self._now
+        journal = call.journal
+        if journal is None:
+            return Progress(call, None, initial)
+        entry = journal.next("progress", type(initial).__name__)
+        if entry is None:
+            entry = journal.append("progress", type(initial).__name__, _pack(initial))
+        stored: Any = entry.value
+        value: T = type(initial)(**stored) if attrs.has(type(initial)) else stored
+        return Progress(call, journal.cursor - 1, value)
+
+    def exit(self, code: int) -> None:
+        """End the whole execution with an exit code; never returns. The embedder sees `Exited(code)`."""
+        raise make_exit(code)
+
+    @property
+    def time(self) -> float:
+        """Monotonic seconds on the engine's clock, journaled: a restarted function sees the same."""
+        return self._step("time", "", self._execution.requests.clock.monotonic)
+
+    @property
+    def wall_time(self) -> float:
+        """Seconds since the epoch on the engine's clock, journaled."""
+        return self._step("wall", "", self._execution.requests.clock.wall)
+
+    # `Access`: the SDK's objects reach the guest through these ------------------------------------------------------
+
+    def read(self, addr: int, size: int) -> bytes:
+        """For pointers and buffers: a copy, journaled."""
+        memory = self._guest_memory()
+        call = self._now
+        journal = call.journal
+        if journal is None:
+            return _out_of_bounds() if memory is None else memory.read(addr, size)
+        entry = journal.next("read", "")
+        if entry is None:
+            data = _out_of_bounds() if memory is None else memory.read(addr, size)
+            journal.append("read", "", data)
+            return data
+        value: Any = entry.value
+        return value  # type: ignore[no-any-return]  # reads are journaled as bytes
+
+    def write(self, addr: int, data: bytes) -> None:
+        """For pointers and buffers: written now, and not again in a replay."""
+        memory = self._guest_memory()
+        journal = self._now.journal
+        if journal is not None:
+            if journal.next("write", "") is not None:
+                return
+            journal.append("write", "", None)
+        if memory is None:
+            _out_of_bounds()
+        else:
+            memory.write(addr, data)
+
+    def size(self) -> int:
+        """The memory's size in bytes; 0 where the guest exports none."""
+        memory = self._guest_memory()
+        return 0 if memory is None else len(memory.data)
+
+    def function(self, index: int, type_: FuncType) -> object:
+        """The function at an index of the guest's function table. Traps in four ways; see `Access`."""
+        return self._binding.table_function(self._caller, index, type_)
+
+    def _guest_memory(self) -> Any:
+        return self._binding.memory(self._caller)
+
+    # For operations ------------------------------------------------------------------------------------------------
+
+    @property
+    def _ctx(self) -> ExecContext:
+        if self._execution.state not in (State.RUNNING, State.DROPPED):
+            raise StateError("the execution is not running")
+        return self._execution
+
+
+def _out_of_bounds() -> bytes:
+    raise Trap(TrapCode.OUT_OF_BOUNDS_MEMORY)
+
+
+class BlockingContext(Context[S]):
+    """What a restartable `def` sees: adds everything that may suspend."""
+
+    @overload
+    def block_until(
+        self,
+        attempt: Callable[[], T | NotYet],
+        *,
+        readable: Fd | None = None,
+        writable: Fd | None = None,
+        wake: Wake | None = None,
+    ) -> T: ...
+    @overload
+    def block_until(
+        self,
+        attempt: Callable[[], T | NotYet],
+        *,
+        readable: Fd | None = None,
+        writable: Fd | None = None,
+        wake: Wake | None = None,
+        timeout: float | None = None,
+        deadline: float | None = None,
+        wall_deadline: float | None = None,
+    ) -> T | None: ...
+    @overload
+    def block_until(
+        self,
+        *,
+        readable: Fd | None = None,
+        writable: Fd | None = None,
+        wake: Wake | None = None,
+        timeout: float | None = None,
+        deadline: float | None = None,
+        wall_deadline: float | None = None,
+    ) -> bool: ...
+    def block_until(self, attempt: Any = None, **options: Any) -> Any:
+        """Try; check for requests; wait for an event; again. May suspend.
+
+        "Not yet" is None, False or BlockingIOError; anything else that `attempt` gives is the result. It is one atomic
+        step: what it does is done once. With a time limit (`timeout` seconds from now; `deadline` on the scale of
+        `ctx.time`; `wall_deadline` on that of `ctx.wall_time`) the result is None when it has passed. Without an
+        attempt, the result is whether a source was ready before the time was up.
+        """
+        return BlockUntil(attempt, **options).now(self)
+
+    def sleep(self, seconds: float) -> None:
+        """Wait for `seconds` in all, however often it is interrupted. May suspend."""
+        BlockUntil(None, timeout=max(seconds, 0.0), name="sleep").now(self)
+
+    def call(self, func: FuncRef[P, W], *args: P.args, **kw: P.kwargs) -> W:
+        """Call a guest function. Suspends if it does. Raises what it raises: a Trap, or an error of a host function
+        beneath; traps for an index that names no function of this type."""
+        return CallOp(func, args).now(self)
+
+    def ask(self, question: Question[W]) -> W:
+        """Put a question to the embedder, who may save the execution and answer days later. Suspends."""
+        return Ask(question).now(self)
+
+    def check_interrupt(self) -> None:
+        """Look for requests; for a long computation. May suspend. Polls that were passed are not polled again."""
+        CheckInterrupt().now(self)
+
+
+#: Kinds of contexts by style, for those who make them.
+ContextKind = Literal["plain", "blocking"]
+__all__ = ["BlockingContext", "Context", "Progress", "WaitSet"]

@@ -1,0 +1,404 @@
+"""`Module` and `Instance`: what an embedder begins with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Self, TypeAlias, cast
+
+import attrs
+
+from ._annotations import Place, guest_type
+from ._binding import Binding
+from ._engine import (
+    Counters,
+    Engine,
+    Exited,
+    Feature,
+    Func,
+    FuncType,
+    Global,
+    HostFunc,
+    InstanceAbandoned,
+    Interrupt,
+    Interrupted,
+    Limits,
+    Memory,
+    RuntimeInstance,
+    RuntimeModule,
+    SnapshotError,
+    StateError,
+    Store,
+    Table,
+    TimedOut,
+    WasmFunc,
+    begin_instantiation,
+    control,
+    snapshot,
+)
+from ._enter import BoundFunction
+from ._errors import MissingExport
+from ._execution import Execution, raise_outcome
+from ._messages import Text
+from ._module import HostModule
+from ._outcomes import CallInterrupted, CallStopped, Outcome, Returned, Suspended, Timeout, Trapped, Unanswered
+from ._question import Question
+from ._resources import ResourceTable
+from ._types import FuncRef, P, W, Wasm
+
+#: What an import may be given as: another instance's exports, or the like by name.
+Imports: TypeAlias = Mapping[str, Mapping[str, object]]
+_DEFAULT_ENGINE = Engine()
+_LIMITS = Limits()
+
+
+@attrs.frozen(eq=False)
+class Module:
+    """A valid module. May be shared by threads and instances."""
+
+    _raw: RuntimeModule
+
+    @classmethod
+    def from_bytes(cls, data: bytes, *, features: Feature | None = None) -> Self:
+        """Decode and validate. Raises MalformedError, InvalidError (UnsupportedError for an absent feature) or
+        LimitError."""
+        raw = RuntimeModule.load(data) if features is None else RuntimeModule.load(data, features)
+        return cls(raw)
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str], *, features: Feature | None = None) -> Self:
+        """The same for a file. Raises OSError, too."""
+        return cls.from_bytes(Path(path).read_bytes(), features=features)
+
+    @property
+    def name(self) -> str | None:
+        """The name in the name section, if there is one."""
+        return self._raw.name
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the bytes, in hexadecimal."""
+        return self._raw.hash
+
+    @property
+    def imports(self) -> list[tuple[str, str, object]]:
+        """Module, name and type of each import."""
+        return list(self._raw.import_types())
+
+    @property
+    def exports(self) -> list[tuple[str, object]]:
+        """Name and type of each export."""
+        return list(self._raw.export_types())
+
+
+class Export:
+    """An exported function, to be called with positional arguments."""
+
+    def __init__(self, instance: Instance, name: str, func: Func) -> None:
+        self._instance = instance
+        self.name = name
+        self.func = func
+
+    @property
+    def type(self) -> FuncType:
+        """Parameter and result types."""
+        return self.func.type
+
+    def __call__(self, *args: int | float) -> Any:
+        """Like `Instance.call` without options."""
+        return self._instance.call(self.name, *args)
+
+    def __repr__(self) -> str:
+        return f"<Export {self.name} {self.type!r}>"
+
+
+class Exports(Mapping[str, Export]):
+    """The functions that an instance exports, by attribute or by key."""
+
+    def __init__(self, instance: Instance, functions: Mapping[str, Export]) -> None:
+        self._instance = instance
+        self._functions = functions
+
+    def __getitem__(self, name: str) -> Export:
+        return self._functions[name]
+
+    def __getattr__(self, name: str) -> Export:
+        try:
+            return self._functions[name]
+        except KeyError:
+            raise AttributeError(Text.NO_EXPORT(name=name)) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._functions)
+
+    def __len__(self) -> int:
+        return len(self._functions)
+
+
+class Instance:
+    """A module made ready to run, with the host modules that it imports from.
+
+    A context manager: closing it ends the host modules' states and resources. One thread at a time.
+    """
+
+    def __init__(
+        self,
+        module: Module,
+        hosts: Sequence[HostModule[Any]] = (),
+        *,
+        limits: Limits = _LIMITS,
+        engine: Engine | None = None,
+        imports: Imports | None = None,
+        interrupt: Interrupt | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        """Link, and run the start function; `interrupt` and `timeout` (seconds) hold for that.
+
+        Raises UnlinkableError naming every import that is missing, LimitError, Trap, and what a plain call raises.
+        """
+        self._begin(module, hosts, limits, engine)
+        try:
+            begun = begin_instantiation(self._store, module._raw, self._look_up(imports or {}))
+            self._linked(begun.instance)
+            if begun.start is not None:
+                execution = Execution(self, "(start)", (), begun.start)
+                self._finish(execution, execution._run(interrupt, timeout, faults=False))
+        except BaseException:
+            self.close()
+            raise
+
+    @classmethod
+    def from_file(
+        cls, path: str | os.PathLike[str], hosts: Sequence[HostModule[Any]] = (), *, limits: Limits = _LIMITS
+    ) -> Self:
+        """An instance of the module in a file."""
+        return cls(Module.from_file(path), hosts, limits=limits)
+
+    def _begin(self, module: Module, hosts: Sequence[HostModule[Any]], limits: Limits, engine: Engine | None) -> None:
+        self.module = module
+        #: Live objects under numbers that the guest holds, shared by the host modules.
+        self.resources = ResourceTable()
+        self._store = Store(engine or _DEFAULT_ENGINE, limits)
+        self._closed = False
+        self._bindings: list[Binding] = []
+        self._functions: dict[tuple[str, str], BoundFunction] = {}
+        for host in hosts:
+            binding = Binding(host, host.make_state(), self.resources, self)
+            self._bindings.append(binding)
+            for name, spec in host.functions.items():
+                if (host.name, name) in self._functions:
+                    raise ValueError(f"two host modules have a function {host.name}.{name}")
+                self._functions[host.name, name] = BoundFunction(spec, binding)
+
+    def _look_up(self, imports: Imports) -> Callable[[str, str], Any]:
+        def find(module: str, name: str) -> Any:
+            bound = self._functions.get((module, name))
+            if bound is not None:
+                return bound.func
+            given = imports.get(module, {}).get(name)
+            if isinstance(given, Export):
+                return given.func.inst
+            return given.inst if isinstance(given, (Func, Memory, Table, Global)) else given
+
+        return find
+
+    def _linked(self, raw: RuntimeInstance) -> None:
+        self._raw = raw
+        raw.owner = self
+        for binding in self._bindings:
+            binding.guest = raw
+        functions = {
+            name: Export(self, name, Func(extern, self._store))
+            for name, extern in raw.exports.items()
+            if isinstance(extern, (WasmFunc, HostFunc))
+        }
+        #: Exported functions.
+        self.exports = Exports(self, functions)
+
+    # Calling -------------------------------------------------------------------------------------------------------
+
+    def call(
+        self, name: str, *args: int | float, interrupt: Interrupt | None = None, timeout: float | None = None
+    ) -> Any:
+        """Call an export to its end: None, the result, or a tuple of several. Integers are signed.
+
+        Raises Trap; a host function's own exception; `Timeout`, `CallInterrupted` or `Unanswered`, after dropping the
+        execution; `ExitRequested` where the guest asked to exit; MissingExport, TypeError, OverflowError for a call
+        that can't begin; ReentrancyError and InstanceAbandoned.
+        """
+        execution = self.start(name, *args)
+        return self._finish(execution, execution._run(interrupt, timeout, faults=False))
+
+    def start(self, name: str, *args: int | float) -> Execution:
+        """A call to be run step by step, kept and saved. Nothing has run yet. Raises MissingExport, TypeError,
+        OverflowError and InstanceAbandoned."""
+        self._check_usable()
+        return Execution(self, name, args, self._function(name).start(*args))
+
+    def func(self, name: str, kind: type[FuncRef[P, W]]) -> Callable[P, W]:
+        """An export under a type that is checked now and known to type checkers:
+        `inst.func("run", FuncRef[[i32], i32])`. Raises MissingExport where there is none of this type."""
+        callee = guest_type(kind, Place("Instance", f"func({name!r})"))
+        have = self._function(name).type
+        if have != callee.type:
+            raise MissingExport(Text.EXPORT_TYPE(name=name, have=have, want=callee.type))
+        return cast("Callable[P, W]", self.exports[name])
+
+    def main(self, *, interrupt: Interrupt | None = None, timeout: float | None = None) -> int:
+        """Run a command, the export `_start`; its exit code, 0 where it returns. Raises what `call` raises."""
+        execution = self.start("_start")
+        outcome = execution._run(interrupt, timeout, faults=False)
+        if isinstance(outcome, Exited):
+            return outcome.code
+        self._finish(execution, outcome)
+        return 0
+
+    def _finish(self, execution: Execution, outcome: Outcome) -> Wasm:
+        if not isinstance(outcome, Suspended):
+            return raise_outcome(execution, outcome)
+        explanation = execution.explain()
+        execution.drop()
+        raise _stopped(execution, outcome, explanation)
+
+    def _function(self, name: str) -> Func:
+        if name == "(start)":
+            start = self._raw.module.decls.start
+            return Func(self._raw.funcs[start or 0], self._store)
+        export = self.exports.get(name)
+        if export is None:
+            raise MissingExport(Text.NO_EXPORT(name=name))
+        return export.func
+
+    def _check_usable(self) -> None:
+        if self._closed:
+            raise StateError("the instance is closed")
+        if self._raw.abandoned is not None:
+            raise InstanceAbandoned(
+                f"{self._raw.abandoned}, and its stack pointer can't be told: make a new instance, or export "
+                f"__stack_pointer from the guest"
+            )
+
+    # Looking -------------------------------------------------------------------------------------------------------
+
+    @property
+    def stats(self) -> Counters:
+        """What has been done so far, exactly counted."""
+        return self._store.counters
+
+    @property
+    def memory(self) -> Memory:
+        """The export `memory`. Raises MissingExport where there is none."""
+        found: Memory = self.extern("memory", Memory)
+        return found
+
+    def extern(self, name: str, kind: type[Any]) -> Any:
+        """An exported `Memory`, `Table` or `Global`. Raises MissingExport where there is none of this kind."""
+        extern: Any = self._raw.exports.get(name)
+        made: object = None
+        if kind is Memory and hasattr(extern, "data"):
+            made = Memory(extern)
+        elif kind in (Table, Global) and extern is not None and not isinstance(extern, (WasmFunc, HostFunc)):
+            made = kind(extern, self._store)
+        if made is None:
+            raise MissingExport(f"the guest has no {kind.__name__.lower()} {name!r} among its exports")
+        return made
+
+    def state(self, host: HostModule[Any]) -> Any:
+        """A host module's state for this instance. Raises KeyError for one that was not given to it."""
+        for binding in self._bindings:
+            if binding.module is host:
+                return binding.state
+        raise KeyError(host.name)
+
+    # Ending --------------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Drop what is suspended here, close resources and the host modules' states, each once. Further calls raise
+        StateError. The first error of a cleanup is raised when all is done."""
+        if self._closed:
+            return
+        self._closed = True
+        errors: list[BaseException] = []
+        raw = getattr(self, "_raw", None)
+        for context in reversed(raw.group.root().active) if raw is not None else ():
+            _attempt(errors, partial(control.drop, context))
+        _attempt(errors, self.resources.close_all)
+        for binding in reversed(self._bindings):
+            _attempt(errors, partial(binding.module.close_state, binding.state))
+        if errors:
+            raise errors[0]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    # Saving --------------------------------------------------------------------------------------------------------
+
+    def _save_hosts(self) -> dict[str, object]:
+        if len(self.resources):
+            handle = self.resources.handles()[0]
+            value = self.resources.get(handle, object)
+            raise SnapshotError(f"resource {handle}, a {type(value).__name__}, is open and can't be saved")
+        saved: dict[str, object] = {}
+        for binding in self._bindings:
+            hook = binding.module.save_hook
+            if hook is not None:
+                saved[binding.module.name] = hook(binding.state)
+            elif binding.state is not None:
+                raise SnapshotError(
+                    f"the state of host module {binding.module.name} can't be saved: it has no @save hook"
+                )
+        return saved
+
+    @classmethod
+    def _adopt(
+        cls, data: bytes, modules: Sequence[Module], hosts: Sequence[HostModule[Any]], options: dict[str, Any]
+    ) -> tuple[Instance, Any]:
+        self = cls.__new__(cls)
+        self._begin(modules[0], hosts, options.get("limits", Limits()), options.get("engine"))
+
+        def find(module: str, name: str, type_: FuncType) -> HostFunc | None:
+            bound = self._functions.get((module, name))
+            return None if bound is None else bound.func
+
+        try:
+            restored = snapshot.load(data, {m.hash: m._raw for m in modules}, find, self._store)
+            self._linked(restored.instances[0])
+            for binding in self._bindings:
+                hook = binding.module.load_hook
+                if hook is not None and binding.module.name in restored.extra["hosts"]:
+                    binding.module.close_state(binding.state)
+                    binding.state = hook(restored.extra["hosts"][binding.module.name])
+        except BaseException:
+            self.close()
+            raise
+        return self, restored
+
+
+def _attempt(errors: list[BaseException], step: Callable[[], object]) -> None:
+    try:
+        step()
+    except Exception as error:  # every other cleanup is to run all the same
+        errors.append(error)
+
+
+def _stopped(execution: Execution, outcome: Suspended, explanation: str) -> CallStopped:
+    call = f"{execution.name}({', '.join(map(repr, execution.args))})"
+    match outcome.reason:
+        case TimedOut():
+            return Timeout(f"{call} timed out", execution, explanation)
+        case Interrupted():
+            return CallInterrupted(f"{call} was interrupted", execution, explanation)
+        case Question() as question:
+            return Unanswered(
+                f"{call} asked {question!r}, and a plain call can't answer", execution, explanation, question
+            )
+    return CallStopped(f"{call} was suspended: {outcome.reason}", execution, explanation)
+
+
+Execution._adopt = Instance._adopt
+__all__ = ["Export", "Exports", "Instance", "Module", "Returned", "Trapped"]

@@ -1,0 +1,248 @@
+"""Host functions as the engine enters them: the first time, again after a suspension, and to be dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any, TypeAlias
+
+import attrs
+
+from ._binding import Binding
+from ._callback import TailCallRequest
+from ._context import BlockingContext, Context
+from ._engine import (
+    Dropped,
+    ExecContext,
+    HostFrame,
+    HostFunc,
+    Record,
+    RecordError,
+    RuntimeInstance,
+    StateError,
+    TailCall,
+    Unwind,
+    Value,
+    make_dropped,
+)
+from ._messages import Text
+from ._ops import Operation
+from ._restart import Call
+from ._signature import FunctionSpec, Style
+from ._types import Step
+
+#: Refusals during a drop before a generator that goes on asking is given up.
+_PATIENCE = 1000
+
+Results: TypeAlias = "tuple[Value, ...] | TailCall"
+
+
+@attrs.define(eq=False)
+class Live:
+    """A generator that waits, and the operation that it yielded."""
+
+    generator: Generator[Step, Any, Any]
+    op: Operation[Any]
+
+
+class BoundFunction:
+    """A registered function, bound to an instance: what stands behind the engine's `HostFunc`."""
+
+    def __init__(self, spec: FunctionSpec, binding: Binding) -> None:
+        self.spec = spec
+        self.binding = binding
+        self.module = spec.module
+        self.name = spec.name
+        self.version = spec.version
+        self.accepts = spec.accepts
+        self.where = f"{spec.module}.{spec.name}"
+        self.func = HostFunc(spec.signature.type, self)
+        self._plain = spec.style in (Style.PLAIN, Style.PURE)
+
+    # The engine's protocol -----------------------------------------------------------------------------------------
+
+    def enter(
+        self, border: ExecContext, caller: RuntimeInstance | None, args: tuple[Value, ...], frame: HostFrame | None
+    ) -> Results:
+        """Run the function, or go on with it. May suspend where it is restartable."""
+        ctx = self._context(border)
+        outer = ctx._call, ctx._caller
+        ctx._caller = caller
+        try:
+            if self._plain:
+                return self._run_plain(ctx, args)
+            return self._run_restartable(ctx, border, caller, args, frame)
+        finally:
+            ctx._call, ctx._caller = outer
+
+    def drop(self, border: ExecContext, frame: HostFrame) -> None:
+        """Clean up after a call that will not go on: the generator sees `Dropped`, what was acquired is released."""
+        ctx = self._context(border)
+        outer = ctx._call, ctx._caller
+        record = frame.record
+        if record is None:
+            return  # it had not been entered yet
+        ctx._call, ctx._caller = self._call(record), frame.caller
+        try:
+            if isinstance(frame.live, Live):
+                _refuse(frame.live.generator)
+        finally:
+            ctx._call, ctx._caller = outer
+            self._release(record)
+
+    # Inside --------------------------------------------------------------------------------------------------------
+
+    def _context(self, border: ExecContext) -> Context[Any]:
+        """The one context that this execution and this binding share."""
+        contexts = border.owner
+        if not isinstance(contexts, dict):
+            contexts = border.owner = {}
+        kind = BlockingContext if self.spec.style is Style.FUNCTION else Context
+        found = contexts.get((self.binding, kind))
+        if found is None:
+            found = contexts[self.binding, kind] = kind(self.binding, border)
+        return found
+
+    def _call(self, record: Record | None) -> Call:
+        spec = self.spec
+        return Call(
+            self.where, record, generator=spec.style is Style.GENERATOR, catch_traps=spec.catch_traps,
+            scheduled=spec.callbacks == "scheduled",
+        )  # fmt: skip
+
+    def _run_plain(self, ctx: Context[Any], args: tuple[Value, ...]) -> Results:
+        spec, signature = self.spec, self.spec.signature
+        ctx._call = self._call(None)
+        plain = None
+        try:
+            plain = signature.decode(args, ctx)
+            bound = signature.bind(plain, ctx)
+            value = spec.fn(*bound) if spec.style is Style.PURE else spec.fn(ctx, *bound)
+        except Exception as error:
+            return self._mapped(error)
+        if isinstance(value, TailCallRequest):
+            raise StateError(Text.PLAIN_TAIL(where=self.where))
+        return signature.encode(value, plain, ctx)
+
+    def _run_restartable(
+        self,
+        ctx: Context[Any],
+        border: ExecContext,
+        caller: RuntimeInstance | None,
+        args: tuple[Value, ...],
+        frame: HostFrame | None,
+    ) -> Results:
+        record = frame.record if frame is not None and frame.record is not None else Record(border.limits.journal)
+        call = ctx._call = self._call(record)
+        live = frame.live if frame is not None else None
+        try:
+            plain = self._arguments(ctx, call, record, args)
+            if self.spec.style is Style.GENERATOR:
+                value = self._run_generator(ctx, record, plain, live)
+            else:
+                record.rewind()
+                value = self.spec.fn(ctx, *self.spec.signature.bind(plain, ctx))
+            self._check_done(record)
+            if call.trapped is not None:
+                raise call.trapped
+            results = self._results(ctx, call, value, plain)
+        except Unwind:
+            if frame is None:
+                frame = HostFrame(self.func, caller, args)
+            frame.record, frame.live = record, record.live
+            border.spilled.append(frame)
+            raise
+        except BaseException as error:
+            self._release(record)
+            if call.trapped is not None:
+                raise call.trapped from error
+            return self._mapped(error)
+        self._release(record)
+        return results
+
+    def _arguments(self, ctx: Context[Any], call: Call, record: Record, args: tuple[Value, ...]) -> Any:
+        """The plain arguments: decoded once, since memory may change under a suspended call."""
+        if record.args is None:
+            with call.atomic():
+                record.args = self.spec.signature.decode(args, ctx)
+        return record.args
+
+    def _run_generator(self, ctx: Context[Any], record: Record, plain: Any, live: object) -> object:
+        """Drive the generator to its end. Kept alive while it waits; without it (after a load), it is made anew and
+        answered from the journal."""
+        if isinstance(live, Live):
+            record.stand()
+            generator, op = live.generator, live.op
+        else:
+            record.rewind()
+            generator = self.spec.fn(ctx, *self.spec.signature.bind(plain, ctx))
+            try:
+                op = self._operation(next(generator))
+            except StopIteration as end:
+                return end.value
+        while True:
+            # What would have to be kept if it suspended now.
+            record.live = Live(generator, op)
+            try:
+                try:
+                    value = op.perform(ctx)
+                except Exception as error:
+                    step = generator.throw(error)
+                else:
+                    step = generator.send(value)
+                op = self._operation(step)
+            except StopIteration as end:
+                record.live = None
+                return end.value
+
+    def _operation(self, step: object) -> Operation[Any]:
+        if isinstance(step, Step) and isinstance(step.op, Operation):
+            return step.op
+        raise StateError(Text.BARE_YIELD(where=self.where, value=type(step).__name__))
+
+    def _check_done(self, record: Record) -> None:
+        """A success with the record still pending is a mistake that must not pass silently."""
+        if record.pending is not None:
+            raise RecordError(f"{self.where} returned while its {record.pending.kind} was pending")
+        if record.replaying:
+            raise RecordError(Text.SHORT_REPLAY(where=self.where, done=record.cursor, all=len(record.entries)))
+
+    def _results(self, ctx: Context[Any], call: Call, value: object, plain: Any) -> Results:
+        if isinstance(value, TailCallRequest):
+            func, args = value.resolve(ctx, self.spec.signature.type)
+            return TailCall(func, args)
+        with call.atomic():
+            return self.spec.signature.encode(value, plain, ctx)
+
+    def _mapped(self, error: BaseException) -> Results:
+        """Results that tell the guest of `error`, or the error itself."""
+        results = self.spec.signature.errno(error)
+        if results is None:
+            raise error
+        return results
+
+    def _release(self, record: Record) -> None:
+        """The call has ended: let go of what it acquired, newest first. All are released; the first error is raised."""
+        errors: list[Exception] = []
+        table = self.binding.resources
+        for entry in reversed(record.entries):
+            if entry.kind == "acquire" and isinstance(entry.value, int):
+                identity, entry.value = entry.value, None
+                try:
+                    table.close(table.handle_of(identity))
+                except Exception as error:  # the others are to be released all the same
+                    errors.append(error)
+        if errors:
+            raise errors[0]
+
+
+def _refuse(generator: Generator[Step, Any, Any]) -> None:
+    """Raise Dropped at the generator's yield, and again at whatever it asks for meanwhile."""
+    for _ in range(_PATIENCE):
+        try:
+            generator.throw(make_dropped())
+        except StopIteration:
+            return
+        except Dropped:
+            return
+    generator.close()
+    raise RecordError("a host function went on waiting although it had been dropped a thousand times")

@@ -1,0 +1,73 @@
+"""Pointers and function references as plain data, so that what keeps plain data (`ctx.once`) can keep them too.
+
+Their type goes with them as its text, `Ptr[FuncRef[[u32], i32]]`, and is read back from the words that it is made of.
+"""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+from ._access import Access
+from ._annotations import Hint, Place, word_of
+from ._codecs import FuncWord, Plain, PtrWord
+from ._errors import ConversionError
+from ._messages import Text
+from ._types import FuncRef, Ptr, f32, f64, i8, i16, i32, i64, u8, u16, u32, u64
+
+_NAMES: dict[str, Hint] = {
+    "i8": i8, "u8": u8, "i16": i16, "u16": u16, "i32": i32, "u32": u32, "i64": i64, "u64": u64, "f32": f32, "f64": f64,
+    "bool": bool, "tuple": tuple, "Ptr": Ptr, "FuncRef": FuncRef,
+}
+
+
+def freeze(value: object) -> Plain:
+    """`value` as a tuple that `thaw` understands. A Ptr or FuncRef becomes plain data, anything else stays inside as it
+    is. Raises ConversionError for a pointer to a record: keep its address."""
+    match value:
+        case Ptr():
+            _read(value.text, value)
+            return ("ptr", value.text, value.addr)
+        case FuncRef():
+            return ("func", value.callee.text, value.index, value.name)
+        case _:
+            return ("value", value)
+
+
+def thaw(frozen: Plain, access: Access) -> object:
+    """What `freeze` was given. Raises ConversionError for what `freeze` never made."""
+    match frozen:
+        case ("ptr", str(text), int(addr)):
+            word = _read(text, frozen)
+            if isinstance(word, PtrWord):
+                return Ptr[Any](addr, word.target, access)
+        case ("func", str(text), (int() | None) as index, (str() | None) as name):
+            word = _read(text, frozen)
+            if isinstance(word, FuncWord):
+                return FuncRef[Any, Any](index, name, word.callee)
+        case ("value", value):
+            return value
+    raise ConversionError(Text.FROZEN(value=repr(frozen)))
+
+
+def _read(text: str, value: object) -> object:
+    try:
+        return word_of(_hint(ast.parse(text, mode="eval").body), Place("type"))
+    except (SyntaxError, ValueError, KeyError, TypeError, RecursionError, MemoryError):
+        raise ConversionError(Text.FROZEN(value=repr(value))) from None
+
+
+def _hint(node: ast.expr) -> Hint:
+    match node:
+        case ast.Name(id):
+            return _NAMES[id]
+        case ast.Constant(None):
+            return None
+        case ast.List(parts):
+            return [_hint(part) for part in parts]
+        case ast.Tuple(parts):
+            return tuple(_hint(part) for part in parts)
+        case ast.Subscript(kind, argument):
+            return _hint(kind)[_hint(argument)]
+        case _:
+            raise ValueError(ast.dump(node))

@@ -1,0 +1,211 @@
+"""`HostModule`: host functions under a name that guests import them by."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Concatenate, Generic, Self, overload
+
+from ._annotations import Place, guest_type, local_names, origin_of
+from ._context import BlockingContext, Context
+from ._decorators import Callbacks, Options, Plain, Restartable
+from ._errors import Errors, SignatureError
+from ._messages import Text
+from ._signature import Contexts, FunctionSpec, HostCallable, Style, read_signature, style_of
+from ._types import FuncRef, P, S, Steps, T, W
+
+_CONTEXTS = Contexts(Context, BlockingContext)
+
+
+class HostModule(Generic[S]):
+    """Host functions, and what they share for each instance.
+
+        kv = HostModule("kv", state=dict)
+
+        @kv.function
+        def size(ctx: Context[dict[str, bytes]]) -> u32:
+            return len(ctx.state)
+
+    A value: it is given to the instances that shall have it, and there is no list of all of them. `state` makes the
+    state of one instance and `close` ends it; `errors` maps exceptions to error numbers. Decorators give the function
+    back unchanged, and raise SignatureError where its signature can't be a guest's import.
+    """
+
+    @overload
+    def __init__(self: HostModule[None], name: str, *, errors: Errors | None = None) -> None: ...
+    @overload
+    def __init__(
+        self,
+        name: str,
+        *,
+        state: Callable[[], S],
+        close: Callable[[S], object] | None = None,
+        errors: Errors | None = None,
+    ) -> None: ...
+    def __init__(
+        self,
+        name: str,
+        *,
+        state: Callable[[], Any] | None = None,
+        close: Callable[[Any], object] | None = None,
+        errors: Errors | None = None,
+    ) -> None:
+        asked: object = name
+        if not isinstance(asked, str):
+            raise SignatureError(Text.MODULE_NAME(value=repr(asked)), repr(asked))
+        self.name = name
+        self.errors = errors
+        self._state = _factory(name, state)
+        self._close = close
+        self._functions: dict[str, FunctionSpec] = {}
+        self._save: Callable[[Any], object] | None = None
+        self._load: Callable[[Any], Any] | None = None
+
+    @property
+    def functions(self) -> Mapping[str, FunctionSpec]:
+        """The registered functions by the name that guests import."""
+        return MappingProxyType(self._functions)
+
+    @property
+    def save_hook(self) -> Callable[[S], object] | None:
+        """What `@save` registered."""
+        return self._save
+
+    @property
+    def load_hook(self) -> Callable[[Any], S] | None:
+        """What `@load` registered."""
+        return self._load
+
+    def make_state(self) -> S:
+        """The state for a new instance; None where the module has none."""
+        state: S = None if self._state is None else self._state()  # type: ignore[assignment]  # S is None then
+        return state
+
+    def close_state(self, state: S) -> None:
+        """End what `make_state` made."""
+        if self._close is not None:
+            self._close(state)
+
+    def with_state(self, state: Callable[[], S]) -> Self:
+        """The same module with another way to make its state. This one is unchanged."""
+        other = copy.copy(self)
+        other._functions = dict(self._functions)
+        other._state = _factory(self.name, state)
+        return other
+
+    def guest(self, name: str, kind: type[FuncRef[P, W]]) -> FuncRef[P, W]:
+        """An export of the guest by its name: `malloc = lib.guest("malloc", FuncRef[[u32], u32])`, to be called as any
+        FuncRef. It is looked up, and its type compared, at each call. Raises SignatureError for what is no FuncRef."""
+        if origin_of(kind) is not FuncRef or not isinstance(name, str):
+            raise Place(self.name).error(Text.GUEST_KIND, name=name, value=repr(kind))
+        return FuncRef(None, name, guest_type(kind, Place(self.name, f"guest({name!r})")))
+
+    def save(self, fn: Callable[[S], T], /) -> Callable[[S], T]:
+        """Register how the state becomes plain data."""
+        self._save = self._hook("save", self._save, fn)
+        return fn
+
+    def load(self, fn: Callable[[Any], S], /) -> Callable[[Any], S]:
+        """Register how saved plain data becomes the state."""
+        self._load = self._hook("load", self._load, fn)
+        return fn
+
+    def _hook(self, name: str, old: HostCallable | None, fn: HostCallable) -> HostCallable:
+        if old is not None:
+            raise SignatureError(Text.HOOK_TWICE(module=self.name, hook=name), self.name, name)
+        return fn
+
+    @overload
+    def function(
+        self, fn: Callable[Concatenate[Context[S], P], W], /
+    ) -> Callable[Concatenate[Context[S], P], W]: ...
+    @overload
+    def function(self, /, *, name: str | None = None) -> Plain[S]: ...
+    def function(self, fn: HostCallable | None = None, /, *, name: str | None = None) -> Any:
+        """Register a plain function: it never waits and never calls back."""
+        return self._decorate(fn, Style.PLAIN, Options(name))
+
+    def pure(self, fn: Callable[P, W], /) -> Callable[P, W]:
+        """Register a function of numbers alone: no context, no effects, the same result for the same arguments."""
+        self._register(fn, Style.PURE, Options(), local_names(1))
+        return fn
+
+    @overload
+    def restartable(
+        self, fn: Callable[Concatenate[Context[S], P], Steps[W]], /
+    ) -> Callable[Concatenate[Context[S], P], Steps[W]]: ...
+    @overload
+    def restartable(
+        self, fn: Callable[Concatenate[Context[S], P], Coroutine[Any, Any, W]], /
+    ) -> Callable[Concatenate[Context[S], P], Coroutine[Any, Any, W]]: ...
+    @overload
+    def restartable(
+        self, fn: Callable[Concatenate[BlockingContext[S], P], W], /
+    ) -> Callable[Concatenate[BlockingContext[S], P], W]: ...
+    @overload
+    def restartable(
+        self,
+        /,
+        *,
+        name: str | None = None,
+        version: int = 1,
+        accepts: Sequence[int] = (),
+        repeat: bool = False,
+        callbacks: Callbacks = "nested",
+        catch_traps: bool = False,
+    ) -> Restartable[S]: ...
+    def restartable(
+        self,
+        fn: HostCallable | None = None,
+        /,
+        *,
+        name: str | None = None,
+        version: int = 1,
+        accepts: Sequence[int] = (),
+        repeat: bool = False,
+        callbacks: Callbacks = "nested",
+        catch_traps: bool = False,
+    ) -> Any:
+        """Register a function that may wait and call back: a `def` that is entered again with its record, or a
+        generator.
+
+        A saved call may be loaded into a function of the same `version`, or one that `accepts` it. With
+        `catch_traps`, a callee's trap is raised at the call and may be caught.
+        """
+        return self._decorate(fn, Style.FUNCTION, Options(name, version, accepts, repeat, callbacks, catch_traps))
+
+    def _decorate(self, fn: HostCallable | None, kind: Style, options: Options) -> Any:
+        def decorate(fn: HostCallable, depth: int = 1) -> HostCallable:
+            self._register(fn, kind, options, local_names(depth))
+            return fn
+
+        # Below `decorate` lie this method and `function` or `restartable`, then the author's code.
+        return decorate if fn is None else decorate(fn, 3)
+
+    def _register(self, fn: HostCallable, kind: Style, options: Options, names: Mapping[str, object]) -> None:
+        own = getattr(fn, "__name__", type(fn).__name__)
+        name = own if options.name is None else options.name
+        place = Place(self.name, str(name), locals=names)
+        asked: object = name
+        if not isinstance(asked, str):
+            raise place.error(Text.FUNCTION_NAME, value=repr(asked))
+        style = style_of(fn, kind, place)
+        options.judge(place)
+        if name in self._functions:
+            raise place.error(Text.DUPLICATE)
+        signature = read_signature(fn, style, place, _CONTEXTS, self.errors)
+        self._functions[name] = FunctionSpec(
+            self.name, name, style, options.version, tuple(options.accepts), fn, signature, options.callbacks,
+            options.catch_traps, options.repeat,
+        )
+
+    def __repr__(self) -> str:
+        return f"<HostModule {self.name!r} with {len(self._functions)} functions>"
+
+
+def _factory(name: str, state: Callable[[], S] | None) -> Callable[[], S] | None:
+    asked: object = state
+    if asked is not None and not callable(asked):
+        raise SignatureError(Text.STATE(module=name, value=repr(asked)), name)
+    return state

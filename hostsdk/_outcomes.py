@@ -1,0 +1,85 @@
+"""What running an execution gives, with Python values, and what a plain call raises."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+import attrs
+
+from ._engine import (
+    Dropped,
+    Exited,
+    Failed,
+    Interrupted,
+    Status,
+    TimedOut,
+    Trapped,
+)
+from ._question import Question
+
+if TYPE_CHECKING:
+    from ._execution import Execution
+
+
+@attrs.frozen
+class Returned:
+    """The function came to its end. `values` has one entry a result, integers signed."""
+
+    values: tuple[int | float, ...]
+
+
+@attrs.frozen
+class Suspended:
+    """The execution has left the stack and may be resumed.
+
+    `reason` says why: `Interrupted`, `TimedOut`, the `Question` that a host function asked, or one of the engine's
+    (an injected restart). `code` is toywasm's status.
+    """
+
+    reason: object
+    code: Status = Status.ETOYWASMRESTART
+
+
+Outcome: TypeAlias = Returned | Exited | Trapped | Failed | Dropped | Suspended
+
+
+class CallStopped(Exception):
+    """A plain call was stopped before its end. `execution` has been dropped; its backtrace is kept in `explanation`."""
+
+    def __init__(self, message: str, execution: Execution, explanation: str) -> None:
+        super().__init__(message)
+        self.execution = execution
+        self.explanation = explanation
+
+
+class Timeout(CallStopped, TimeoutError):
+    """`timeout=` of a plain call ran out."""
+
+
+class CallInterrupted(CallStopped):
+    """The `Interrupt` given to a plain call was set."""
+
+
+class Unanswered(CallStopped):
+    """A host function asked something in a plain call, where nobody answers; use `start` and `answer`."""
+
+    def __init__(self, message: str, execution: Execution, explanation: str, question: Question[None]) -> None:
+        super().__init__(message, execution, explanation)
+        self.question = question
+
+
+__all__ = [
+    "CallInterrupted",
+    "CallStopped",
+    "Dropped",
+    "Exited",
+    "Failed",
+    "Interrupted",
+    "Outcome",
+    "Returned",
+    "Suspended",
+    "TimedOut",
+    "Timeout",
+    "Trapped",
+    "Unanswered",
+]

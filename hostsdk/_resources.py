@@ -1,0 +1,160 @@
+"""`ctx.resources`: live objects of the host under numbers that a guest can hold, like file descriptors.
+
+Each object has an identity of its own besides its number. A call that has looked a number up keeps the identity: a
+number that was closed and given out again meanwhile is never mistaken for the new object, and an object that moved to
+another number is still found.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import attrs
+
+from ._errors import HandleError
+
+T = TypeVar("T")
+
+
+@attrs.frozen(eq=False)
+class Resource:
+    """An object in a table. `identity` is never given out twice."""
+
+    identity: int
+    value: Any
+    close: Callable[[Any], object] | None = None
+
+
+@attrs.define(eq=False)
+class ResourceTable:
+    """The resources of one instance. Numbers are the lowest free ones. Not for several threads at once."""
+
+    _by_handle: dict[int, Resource] = attrs.field(factory=dict)
+    _handles: dict[int, int] = attrs.field(factory=dict)
+    _free: list[int] = attrs.field(factory=list)
+    _next: int = 0
+    _identities: Iterator[int] = attrs.field(factory=lambda: itertools.count(1))
+
+    def add(self, value: object, *, close: Callable[[Any], object] | None = None) -> int:
+        """Keep `value`; its number. `close` is called with it when it is closed, by `close` or with the instance."""
+        handle = heapq.heappop(self._free) if self._free else self._next
+        self._next = max(self._next, handle + 1)
+        self._put(handle, Resource(next(self._identities), value, close))
+        return handle
+
+    def _put(self, handle: int, resource: Resource) -> None:
+        self._by_handle[handle] = resource
+        self._handles[resource.identity] = handle
+
+    def find(self, handle: int, kind: type[T]) -> Resource:
+        """The resource of a number. Raises HandleError (EBADF) where there is none, or one of another kind."""
+        resource = self._by_handle.get(handle)
+        if resource is None:
+            raise HandleError(f"no resource has the number {handle}")
+        if not isinstance(resource.value, kind):
+            raise HandleError(f"resource {handle} is a {type(resource.value).__name__}, not a {kind.__name__}")
+        return resource
+
+    def get(self, handle: int, kind: type[T]) -> T:
+        """The object of a number. Raises HandleError (EBADF) where there is none, or one of another kind."""
+        value: T = self.find(handle, kind).value
+        return value
+
+    def pinned(self, identity: int) -> Resource:
+        """The resource of an identity, whatever its number now. Raises HandleError (EBADF) once it is closed."""
+        handle = self._handles.get(identity)
+        if handle is None:
+            raise HandleError("the resource that this call looked up has been closed")
+        return self._by_handle[handle]
+
+    def handle_of(self, identity: int) -> int:
+        """The number of an identity now. Raises HandleError (EBADF) once it is closed."""
+        handle = self._handles.get(identity)
+        if handle is None:
+            raise HandleError("the resource has been closed")
+        return handle
+
+    def move(self, handle: int, to: int) -> None:
+        """Give a resource another number; what had that number before is closed. The same number is no change.
+
+        Raises HandleError where `handle` names nothing, or `to` can't be a number.
+        """
+        resource = self.find(handle, object)
+        if to == handle:
+            return
+        if to < 0 or to > self._next + 1024:
+            raise HandleError(f"{to} can't be a resource's number")
+        if to in self._by_handle:
+            self.close(to)
+        del self._by_handle[handle]
+        heapq.heappush(self._free, handle)
+        for fresh in range(self._next, to):
+            heapq.heappush(self._free, fresh)
+        self._next = max(self._next, to + 1)
+        self._free = [number for number in self._free if number != to]
+        heapq.heapify(self._free)
+        self._put(to, resource)
+
+    def remove(self, handle: int) -> Any:
+        """Take an object out without closing it. Raises HandleError."""
+        resource = self.find(handle, object)
+        del self._by_handle[handle]
+        del self._handles[resource.identity]
+        heapq.heappush(self._free, handle)
+        return resource.value
+
+    def close(self, handle: int) -> None:
+        """Take an object out and close it. Raises HandleError, and what its `close` raises."""
+        close = self.find(handle, object).close
+        value = self.remove(handle)
+        if close is not None:
+            close(value)
+
+    def close_all(self) -> None:
+        """Close everything, newest first. The first error is raised when all are closed."""
+        errors: list[Exception] = []
+        for resource in sorted(self._by_handle.values(), key=lambda r: -r.identity):
+            try:
+                self.close(self._handles[resource.identity])
+            except Exception as error:  # the others are to be closed all the same
+                errors.append(error)
+        if errors:
+            raise errors[0]
+
+    def handles(self) -> list[int]:
+        """The numbers in use, ascending."""
+        return sorted(self._by_handle)
+
+    def __len__(self) -> int:
+        return len(self._by_handle)
+
+
+@attrs.frozen(eq=False)
+class Resources:
+    """A host function's view of the table: look-ups are journaled, so a restarted call goes on with what it had."""
+
+    _table: ResourceTable
+    _step: Callable[[str, str, Callable[[], Any]], Any]
+
+    def get(self, handle: int, kind: type[T]) -> T:
+        """The object of a number that the guest passed. Raises HandleError (EBADF) where there is none or one of
+        another kind, or where the one that this call looked up before has been closed since."""
+        identity: int = self._step("resource", kind.__name__, lambda: self._table.find(handle, kind).identity)
+        value: T = self._table.pinned(identity).value
+        return value
+
+    def add(self, obj: object, *, close: Callable[[Any], object] | None = None) -> int:
+        """Keep an object; the number for the guest."""
+        handle: int = self._step("add", type(obj).__name__, lambda: self._table.add(obj, close=close))
+        return handle
+
+    def close(self, handle: int) -> None:
+        """Close an object and free its number. Raises HandleError."""
+        self._step("close", "", lambda: self._table.close(handle))
+
+    def move(self, handle: int, to: int) -> None:
+        """Give an object another number, closing what had it. Raises HandleError."""
+        self._step("move", "", lambda: self._table.move(handle, to))

@@ -1,0 +1,249 @@
+"""A host function's signature: read from its annotations once, at registration, and judged there."""
+
+from __future__ import annotations
+
+import collections.abc
+import enum
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from types import FunctionType, MethodType
+from typing import Any, Literal, TypeAlias
+
+import attrs
+from typing_extensions import TypeVar
+
+from ._annotations import Hint, Place, origin_of, param_of, resolve, results_of, show
+from ._codecs import (
+    Bind,
+    Decode,
+    Encode,
+    NumberParam,
+    Param,
+    Plain,
+    PtrParam,
+    PtrWord,
+    Result,
+    binder,
+    decoder,
+    encoder,
+)
+from ._engine import FuncType, Scalar, Shape, Value
+from ._errors import Errors
+from ._messages import Text
+from ._numbers import Number
+from ._types import Step
+
+#: A host function as its author wrote it.
+HostCallable: TypeAlias = Callable[..., Any]
+
+
+class Style(enum.Enum):
+    """How a host function is written, and so how it is entered again."""
+
+    PLAIN = "plain"
+    PURE = "pure"
+    FUNCTION = "function"
+    GENERATOR = "generator"
+
+
+@attrs.frozen(eq=False)
+class Signature:
+    """What a host function takes and gives.
+
+    `decode(raw, access)` makes plain arguments of canonical values and traps before any effect; `bind(plain, access)`
+    makes of them what the function is called with behind the context; `encode(value, plain, access)` makes canonical
+    results of what it returned, stores those that go through pointers, and raises ResultError before either.
+    """
+
+    names: tuple[str, ...]
+    params: tuple[Param, ...]
+    shape: Shape
+    type: FuncType
+    decode: Decode
+    bind: Bind
+    encode: Encode
+    #: The mapping of exceptions, where the one direct result is an integer that can carry an error number.
+    errors: Errors | None
+
+    def errno(self, error: BaseException) -> tuple[Value, ...] | None:
+        """The results that tell the guest of `error`; None where it is not mapped and goes to the embedder."""
+        if self.errors is None:
+            return None
+        number = self.errors.number(error)
+        if number is None:
+            return None
+        result = self.shape.results[0]
+        if not self.errors.negate or not isinstance(result, Scalar):
+            return (number,)
+        bits = max(result.bits, 32) if result.signed else result.bits
+        return (-number & (1 << bits) - 1,)
+
+    def show(self, plain: tuple[Plain, ...]) -> str:
+        """The arguments for a backtrace: `fd=4, out=<room for 64 bytes at 0x400>`."""
+        parts = zip(self.names, self.params, plain, strict=False)
+        return ", ".join(f"{name}={param.show(value)}" for name, param, value in parts)
+
+
+@attrs.frozen(eq=False)
+class FunctionSpec:
+    """A registered host function."""
+
+    module: str
+    name: str
+    style: Style
+    version: int
+    #: Versions whose saved records may enter this one, besides its own.
+    accepts: tuple[int, ...]
+    fn: HostCallable
+    signature: Signature
+    #: Whether callbacks run on the Python stack while depth allows, or always on the run loop.
+    callbacks: Literal["nested", "scheduled"]
+    #: Whether a callee's trap is raised where the function called it, and may be caught there.
+    catch_traps: bool
+    #: Whether a pending coroutine may be saved, to be run again from its beginning.
+    repeat: bool
+
+
+@attrs.frozen
+class Contexts:
+    """The classes that a function's first parameter may have."""
+
+    plain: type
+    blocking: type
+
+
+def style_of(fn: object, kind: Style, place: Place) -> Style:
+    """The style of `fn`, registered as PURE, PLAIN or (anything that may wait) FUNCTION. Raises SignatureError."""
+    if not isinstance(fn, (FunctionType, MethodType)):
+        raise place.error(Text.NOT_A_FUNCTION, type=f"'{type(fn).__name__}'")
+    if inspect.isasyncgenfunction(fn):
+        raise place.error(Text.ASYNC_GENERATOR)
+    if inspect.iscoroutinefunction(fn):
+        raise place.error(Text.COROUTINE, type=_return_text(fn))
+    if not inspect.isgeneratorfunction(fn):
+        return kind
+    if kind is not Style.FUNCTION:
+        raise place.error(Text.PLAIN_GENERATOR)
+    return Style.GENERATOR
+
+
+def _return_text(fn: HostCallable) -> str:
+    annotation = inspect.get_annotations(fn).get("return")
+    return annotation if isinstance(annotation, str) else show(annotation)
+
+
+def read_signature(
+    fn: HostCallable, style: Style, place: Place, contexts: Contexts, errors: Errors | None
+) -> Signature:
+    """The signature of `fn`. Raises SignatureError naming the place and what to write."""
+    raw = inspect.get_annotations(fn)
+    inner = inspect.unwrap(fn)
+    inner = getattr(inner, "__func__", inner)
+    hints = {name: resolve(inner, place.at(name), text) for name, text in raw.items()}
+    parameters = list(inspect.signature(fn).parameters.values())
+    if style is not Style.PURE:
+        _check_context(parameters[0] if parameters else None, hints, style, place, contexts)
+        del parameters[0]
+    own = tuple(_parameter(p, hints, style, place, contexts) for p in parameters)
+    results, several = _results(hints, style, place)
+    return _assemble(tuple(p.name for p in parameters), own, results, several, place, errors)
+
+
+def _check_context(
+    first: inspect.Parameter | None, hints: Mapping[str, Hint], style: Style, place: Place, contexts: Contexts
+) -> None:
+    want = contexts.blocking.__name__ if style is Style.FUNCTION else contexts.plain.__name__
+    if first is None:
+        raise place.error(Text.NO_CONTEXT, name=place.function, context=want, module=place.module)
+    place = place.at(first.name)
+    if first.kind not in (first.POSITIONAL_ONLY, first.POSITIONAL_OR_KEYWORD):
+        raise place.error(Text.CONTEXT_UNANNOTATED, name="ctx", context=want)
+    if first.name not in hints:
+        raise place.error(Text.CONTEXT_UNANNOTATED, name=first.name, context=want)
+    hint = hints[first.name]
+    if not _is_context(hint, contexts.plain):
+        raise place.error(Text.CONTEXT_WRONG, name=first.name, context=want, type=show(hint))
+    if _is_context(hint, contexts.blocking) and style is not Style.FUNCTION:
+        text = Text.GENERATOR_BLOCKS if style is Style.GENERATOR else Text.PLAIN_WAITS
+        raise place.error(text, name=first.name)
+
+
+def _is_context(hint: Hint, cls: type) -> bool:
+    origin = origin_of(hint) or hint
+    return isinstance(origin, type) and issubclass(origin, cls)
+
+
+def _parameter(
+    parameter: inspect.Parameter, hints: Mapping[str, Hint], style: Style, place: Place, contexts: Contexts
+) -> Param:
+    place = place.at(parameter.name)
+    if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+        raise place.error(Text.STAR, name=str(parameter).partition(":")[0])
+    if parameter.kind is parameter.KEYWORD_ONLY:
+        raise place.error(Text.KEYWORD_ONLY)
+    if parameter.default is not parameter.empty:
+        raise place.error(Text.DEFAULT)
+    if parameter.name not in hints:
+        raise place.error(Text.UNANNOTATED, name=parameter.name)
+    hint = hints[parameter.name]
+    if _is_context(hint, contexts.plain):
+        raise place.error(Text.PURE_CONTEXT if style is Style.PURE else Text.CONTEXT_LATE)
+    param = param_of(hint, place)
+    if style is Style.PURE and not isinstance(param, NumberParam):
+        raise place.error(Text.PURE_PARAM, type=param.text)
+    return param
+
+
+def _results(hints: Mapping[str, Hint], style: Style, place: Place) -> tuple[tuple[Result, ...], bool]:
+    place = place.at("return")
+    if "return" not in hints:
+        raise place.error(Text.UNANNOTATED_RESULT)
+    hint = hints["return"]
+    final = _final(hint)
+    if style is Style.GENERATOR:
+        if final is None:
+            raise place.error(Text.NOT_STEPS, type=show(hint))
+        if isinstance(final[0], TypeVar):
+            raise place.error(Text.STEPS_BARE)
+        return results_of(final[0], place)
+    if final is not None:
+        raise place.error(Text.STEPS_WITHOUT_YIELD, type=show(final[0]))
+    return results_of(hint, place)
+
+
+def _final(hint: Hint) -> tuple[Hint] | None:
+    """What a generator annotated `Steps[X]` gives in the end, (X,); None for another annotation."""
+    args = typing.get_args(hint)
+    if origin_of(hint) is collections.abc.Generator and len(args) == 3 and args[0] is Step:
+        return (args[2],)
+    return None
+
+
+def _assemble(
+    names: tuple[str, ...],
+    own: tuple[Param, ...],
+    results: tuple[Result, ...],
+    several: bool,
+    place: Place,
+    errors: Errors | None,
+) -> Signature:
+    where = str(place.at("return"))
+    stored = tuple(PtrParam(PtrWord(r.cell), where) for r in results if r.stored)
+    direct = [r.cell for r in results if not r.stored]
+    numbers = tuple(cell.shape for cell in direct if isinstance(cell, Number))
+    # A truth value has one bit: no error number fits.
+    carries = len(numbers) == 1 and numbers[0].bits > 1 and numbers[0].type.name in ("i32", "i64")
+    errors = errors if carries else None
+    params = own + stored
+    shape = Shape(tuple(p.shape for p in params), numbers, len(stored), None if errors is None else errors.shape())
+    return Signature(
+        names,
+        own,
+        shape,
+        shape.functype(),
+        decoder(params),
+        binder(own),
+        encoder(results, several, len(own), where),
+        errors,
+    )

@@ -1,0 +1,198 @@
+"""The words that authors annotate with, and the objects that stand for a guest's things.
+
+    def recv(ctx: BlockingContext, fd: i32, out: OutBuffer, timeout_ms: u32) -> i32: ...
+
+To a type checker `i32` is an int and `Str` a str; `hostsdk` reads the rest at registration.
+"""
+
+from __future__ import annotations
+
+import reprlib
+import warnings
+from collections.abc import Generator
+from typing import Annotated, Any, Generic, Protocol, TypeAlias, cast
+
+import attrs
+from typing_extensions import ParamSpec, TypeVar
+
+from ._access import ADDRESSES, Access, unaligned
+from ._engine import EXTERNREF, F32, F64, I32, I64, CString, FuncType, Ref, Scalar, Span, Trap, TrapCode, Value
+from ._errors import BufferTooSmall
+from ._layout import Cell
+from ._messages import Text
+
+#: A WebAssembly function's results as Python has them.
+Wasm: TypeAlias = int | float | tuple[int | float, ...] | None
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+P = ParamSpec("P")
+W = TypeVar("W", bound=Wasm)
+#: The state of a host module, for one instance; None where it has none.
+S = TypeVar("S", default=None)
+
+
+@attrs.frozen
+class ByPointer:
+    """Marks a result that goes through a pointer, which the guest passes behind the other arguments."""
+
+
+i8: TypeAlias = Annotated[int, Scalar(I32, 8)]
+u8: TypeAlias = Annotated[int, Scalar(I32, 8, False)]
+i16: TypeAlias = Annotated[int, Scalar(I32, 16)]
+u16: TypeAlias = Annotated[int, Scalar(I32, 16, False)]
+i32: TypeAlias = Annotated[int, Scalar(I32, 32)]
+u32: TypeAlias = Annotated[int, Scalar(I32, 32, False)]
+i64: TypeAlias = Annotated[int, Scalar(I64, 64)]
+u64: TypeAlias = Annotated[int, Scalar(I64, 64, False)]
+f32: TypeAlias = Annotated[float, Scalar(F32, 32)]
+f64: TypeAlias = Annotated[float, Scalar(F64, 64)]
+#: Text in UTF-8, by address and length.
+Str: TypeAlias = Annotated[str, Span(text=True)]
+#: Text in UTF-8 that ends with a zero byte, by address.
+CStr: TypeAlias = Annotated[str, CString()]
+#: Bytes by address and length.
+Bytes: TypeAlias = Annotated[bytes, Span()]
+#: An external reference, as it is. For parameters.
+ExternRef: TypeAlias = Annotated[object, Ref(EXTERNREF)]
+#: A result that is written through a pointer, the guest's last argument.
+Stored: TypeAlias = Annotated[T, ByPointer()]
+
+
+@attrs.frozen(repr=False)
+class Ptr(Generic[T]):
+    """A pointer into the guest's memory, to a T. Nothing here suspends.
+
+    `load` and `store` trap, before any effect, where the address lies outside of the memory or is not aligned.
+    """
+
+    #: The address in bytes.
+    addr: int
+    _cell: Cell
+    _access: Access = attrs.field(eq=False)
+
+    def load(self) -> T:
+        """What lies there, copied. Raises Trap."""
+        self._check()
+        data = self._access.read(self.addr, self._cell.size)
+        return cast("T", self._cell.unpack(data, 0, self._access))
+
+    def store(self, value: T) -> None:
+        """Write `value`. Raises Trap, and ConversionError where it doesn't fit."""
+        self._check()
+        self._access.write(self.addr, self._cell.pack(value, repr(self)))
+
+    def offset(self, n: int) -> Ptr[T]:
+        """The pointer `n` elements further on (before, if negative). Traps where that is no 32-bit address."""
+        addr = self.addr + n * self._cell.size
+        if not 0 <= addr < ADDRESSES:
+            raise Trap(TrapCode.OUT_OF_BOUNDS_MEMORY, Text.OUT_OF_RANGE(addr=addr))
+        return attrs.evolve(self, addr=addr)
+
+    def _check(self) -> None:
+        if self.addr & self._cell.align - 1:
+            raise unaligned(self.addr, self._cell.align, repr(self))
+
+    @property
+    def text(self) -> str:
+        """The type as an author writes it."""
+        return f"Ptr[{self._cell.text}]"
+
+    def __repr__(self) -> str:
+        return f"{self.text}({self.addr:#x})"
+
+
+@attrs.frozen
+class OutBuffer:
+    """Room in the guest's memory that the function fills; checked to lie inside before the function began."""
+
+    #: The address in bytes.
+    addr: int
+    _size: int
+    _access: Access = attrs.field(eq=False, repr=False)
+
+    def __len__(self) -> int:
+        """How many bytes it holds."""
+        return self._size
+
+    def __getitem__(self, part: slice) -> OutBuffer:
+        """A part of the room, as with any sequence: `out[4:]`. Raises TypeError for an index or a step."""
+        asked: object = part
+        if not isinstance(asked, slice) or asked.step not in (None, 1):
+            raise TypeError(Text.SLICE(value=reprlib.repr(asked)))
+        start, stop, _ = asked.indices(self._size)
+        return attrs.evolve(self, addr=self.addr + start, size=max(stop - start, 0))
+
+    def fill(self, data: bytes | bytearray | memoryview) -> int:
+        """Write `data` at the beginning; the number of bytes written. Raises BufferTooSmall, and writes nothing,
+        where it holds less."""
+        copy = bytes(data)
+        if len(copy) > self._size:
+            raise BufferTooSmall(len(copy), self._size)
+        self._access.write(self.addr, copy)
+        return len(copy)
+
+
+class Callee(Protocol):
+    """The type of a guest function and the conversion of its arguments and results."""
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def type(self) -> FuncType: ...
+
+    def lower(self, args: tuple[object, ...]) -> tuple[Value, ...]:
+        """Canonical values of the arguments. Raises ConversionError."""
+
+    def lift(self, values: tuple[Value, ...], access: Access) -> object:
+        """What Python has of canonical results: None, one, or a tuple."""
+
+
+@attrs.frozen(repr=False)
+class FuncRef(Generic[P, W]):
+    """A guest function: by its index in the function table, or an export by its name. Plain data, looked up when it is
+    called: `yield from call(ref, …)` in a generator, `ctx.call(ref, …)` elsewhere."""
+
+    index: int | None
+    name: str | None
+    callee: Callee
+
+    def __repr__(self) -> str:
+        return f"{self.callee.text}({self.index if self.name is None else repr(self.name)})"
+
+
+@attrs.frozen
+class Step:
+    """What a generator hands to the engine: an operation that may suspend. Made by `yield from op` alone."""
+
+    op: Op[Any]
+
+
+#: What a generator-style host function is annotated with: `-> Steps[i32]` ends in an i32.
+Steps: TypeAlias = Generator[Step, Any, T]
+
+
+class Op(Generic[T_co]):
+    """An operation that may suspend: `yield from op` in a generator. One that is made but never run is a
+    RuntimeWarning, as a coroutine never awaited is."""
+
+    _started = False
+
+    @property
+    def label(self) -> str:
+        """The operation in words, for messages."""
+        return type(self).__name__
+
+    def __iter__(self) -> Steps[T_co]:
+        self._started = True
+        return self._steps()
+
+    def __await__(self) -> Generator[Any, Any, T_co]:
+        return self.__iter__()
+
+    def _steps(self) -> Steps[T_co]:
+        return cast("T_co", (yield Step(self)))
+
+    def __del__(self) -> None:
+        if not self._started:
+            warnings.warn(Text.NEVER_RUN(op=self.label), RuntimeWarning, stacklevel=1, source=self)

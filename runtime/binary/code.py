@@ -1,0 +1,281 @@
+"""Bodies and other expressions -> instructions, driven by the rows' kinds of immediates (spec 5.4).
+
+`decode_expr` is the decoder's inner loop: what nearly every instruction is (no immediate, one small number, a memory
+operand, a block with a one-byte type) is read in line, everything else through a `Reader` in `_rare`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+
+import attrs
+
+from ..declarations import Code, Declarations
+from ..errors import MalformedError, UnsupportedError
+from ..features import Feature
+from ..instr.index import BY_CODE, PREFIXES, absent_opcode
+from ..instr.model import Immediate, Instr, Op
+from ..limits import MAX_NESTING
+from ..types import VALTYPES
+from ..values import M32, M64, f32_from_bits, f64_from_bits
+from .leb128 import signed, unsigned
+from .reader import Reader
+
+#: How the inner loop treats an opcode byte.
+_RARE, _PLAIN, _INDEX, _I32, _MEMARG, _BLOCK, _END = range(7)
+_SHAPES: dict[Immediate, int] = {
+    Immediate.NONE: _PLAIN,
+    Immediate.LABEL: _INDEX,
+    Immediate.FUNC: _INDEX,
+    Immediate.LOCAL: _INDEX,
+    Immediate.GLOBAL: _INDEX,
+    Immediate.I32: _I32,
+    Immediate.MEMARG: _MEMARG,
+    Immediate.BLOCK_TYPE: _BLOCK,
+}
+_IF, _ELSE, _END_CODE, _EMPTY = 0x04, 0x05, 0x0B, 0x40
+#: Added to a one-byte negative number: gives its canonical form as an i32.
+_NEGATIVE_BYTE = 0x1_0000_0000 - 0x80
+_NO_ROW = Instr(-1, "no row")
+
+
+@attrs.frozen
+class _Dispatch:
+    """The rows that a set of features allows, and per opcode byte the shape and the row."""
+
+    allowed: dict[int, Instr]
+    shapes: list[int]
+    rows: list[Instr]
+    #: Value types that a block may have as its one-byte type.
+    results: dict[int, object]
+
+
+@functools.lru_cache(maxsize=32)
+def _dispatch(features: Feature) -> _Dispatch:
+    allowed = {code: row for code, row in BY_CODE.items() if row.feature in features}
+    shapes = [_RARE] * 256
+    rows = [_NO_ROW] * 256
+    for code, row in allowed.items():
+        if code < 256:
+            rows[code] = row
+            shapes[code] = _SHAPES.get(row.immediate, _RARE)
+    shapes[_ELSE] = _RARE
+    shapes[_END_CODE] = _END
+    results: dict[int, object] = {_EMPTY: None}
+    results.update((byte, t) for byte, t in VALTYPES.items() if byte >= 0x7C)
+    return _Dispatch(allowed, shapes, rows, results)
+
+
+def decode_body(data: bytes, code: Code, features: Feature, data_count_present: bool) -> list[Op]:
+    """The instructions of a function body; the last is the function's closing `end`.
+
+    Raises MalformedError, also for an instruction that names a data segment in a module without data count, and
+    UnsupportedError. Nesting deeper than MAX_NESTING is malformed too: nothing sensible comes near it.
+    """
+    ops, pos = decode_expr(data, code.start, code.end, features, data_count_present)
+    if pos != code.end:
+        raise MalformedError("END opcode expected: bytes follow the end of the function", pos)
+    return ops
+
+
+def bodies(data: bytes, decls: Declarations, features: Feature) -> Iterator[tuple[Code, list[Op]]]:
+    """Each function of the module with its instructions, one at a time."""
+    counted = decls.data_count is not None
+    for code in decls.codes:
+        yield code, decode_body(data, code, features, counted)
+
+
+def decode_expr(data: bytes, pos: int, limit: int, features: Feature, data_count_present: bool) -> tuple[list[Op], int]:
+    """The instructions from `pos` up to and including the `end` that closes them, and the position behind it."""
+    dispatch = _dispatch(features)
+    shapes, rows, results = dispatch.shapes, dispatch.rows, dispatch.results
+    # Locals are quicker than globals, and this loop is most of the time that loading takes.
+    plain, index, i32, memarg, block, end = _PLAIN, _INDEX, _I32, _MEMARG, _BLOCK, _END
+    ops: list[Op] = []
+    append = ops.append
+    opened = bytearray()
+    value: int
+    try:
+        while pos < limit:
+            pc = pos
+            byte = data[pos]
+            shape = shapes[byte]
+            if shape == index:
+                value = data[pos + 1]
+                pos += 2
+                if value > 0x7F:
+                    value, pos = unsigned(data, pc + 1, limit, 32)
+                append((pc, rows[byte], value))
+            elif shape == plain:
+                pos += 1
+                append((pc, rows[byte], None))
+            elif shape == i32:
+                value = data[pos + 1]
+                pos += 2
+                if value > 0x7F:
+                    value, pos = signed(data, pc + 1, limit, 32)
+                    value &= M32
+                elif value > 0x3F:
+                    value += _NEGATIVE_BYTE
+                append((pc, rows[byte], value))
+            elif shape == memarg:
+                value = data[pos + 1]
+                offset = data[pos + 2]
+                pos += 3
+                if value > 0x3F:
+                    operand, pos = _memarg(data, pc + 1, limit, features)
+                    append((pc, rows[byte], operand))
+                else:
+                    if offset > 0x7F:
+                        offset, pos = unsigned(data, pc + 2, limit, 64)
+                    append((pc, rows[byte], (value, offset, 0)))
+            elif shape == end:
+                pos += 1
+                append((pc, rows[byte], None))
+                if not opened:
+                    break
+                opened.pop()
+            elif shape == block:
+                value = data[pos + 1]
+                if value in results:
+                    pos += 2
+                    append((pc, rows[byte], results[value]))
+                else:
+                    operand, pos = _block_type(data, pc + 1, limit, features)
+                    append((pc, rows[byte], operand))
+                opened.append(byte)
+                if len(opened) > MAX_NESTING:
+                    raise MalformedError("blocks nested too deeply", pc)
+            else:
+                if byte == _ELSE:
+                    _open_else(opened, pc)
+                op, pos = _rare(data, pc, limit, features, data_count_present)
+                append(op)
+        else:
+            raise MalformedError("unexpected end: END opcode expected", limit)
+    except IndexError:
+        raise MalformedError("unexpected end", len(data)) from None
+    if pos > limit:
+        raise MalformedError("unexpected end", limit)
+    return ops, pos
+
+
+def _open_else(opened: bytearray, pc: int) -> None:
+    """`else` is no instruction of its own (spec 5.4.1): it belongs to the innermost open block, which must be `if`."""
+    if not opened or opened[-1] != _IF:
+        raise MalformedError("END opcode expected: else without if", pc)
+    opened[-1] = _ELSE
+
+
+def _block_type(data: bytes, pos: int, limit: int, features: Feature) -> tuple[object, int]:
+    reader = Reader(data, pos, limit, features)
+    if reader.byte() & 0xC0 == 0x40:
+        # One byte with the sign bit: a negative number, so a value type.
+        reader.pos = pos
+        return reader.valtype(), reader.pos
+    reader.pos = pos
+    number = reader.signed(33)
+    if number < 0:
+        raise MalformedError("malformed block type", pos)
+    reader.require(Feature.MULTI_VALUE, "block with a type index", pos)
+    return number, reader.pos
+
+
+def _memarg(data: bytes, pos: int, limit: int, features: Feature) -> tuple[object, int]:
+    """A memory operand in the long form: bit 6 of the flags says that a memory index follows."""
+    flags, behind = unsigned(data, pos, limit, 32)
+    memory = 0
+    if flags >= 0x80:
+        raise MalformedError("malformed memop flags", pos)
+    if flags & 0x40:
+        if Feature.MULTI_MEMORY not in features:
+            raise UnsupportedError(Feature.MULTI_MEMORY.text, "memory operand with a memory index", offset=pos)
+        memory, behind = unsigned(data, behind, limit, 32)
+    offset, behind = unsigned(data, behind, limit, 64)
+    return (flags & 0x3F, offset, memory), behind
+
+
+def _rare(data: bytes, pc: int, limit: int, features: Feature, data_count_present: bool) -> tuple[Op, int]:
+    reader = Reader(data, pc, limit, features)
+    code = reader.byte()
+    if code in PREFIXES:
+        sub = reader.u32()
+        if sub > 0xFFFF:
+            raise MalformedError(f"illegal opcode {code:02x} {sub}", pc)
+        code = code << 16 | sub
+    row = _dispatch(features).allowed.get(code)
+    if row is None:
+        raise _no_row(code, pc)
+    immediate = row.immediate
+    if immediate in _NEEDS_COUNT and not data_count_present:
+        raise MalformedError("data count section required", pc)
+    read = _READERS.get(immediate)
+    return (pc, row, None if read is None else read(reader)), reader.pos
+
+
+def _no_row(code: int, pc: int) -> MalformedError | UnsupportedError:
+    row = BY_CODE.get(code)
+    if row is not None:
+        return UnsupportedError(row.feature.text, f"instruction {row.name}", offset=pc)
+    text = f"{code:02x}" if code < 256 else f"{code >> 16:02x} {code & 0xFFFF:02x}"
+    feature = absent_opcode(code)
+    if feature is not None:
+        return UnsupportedError(feature, f"opcode {text}", offset=pc)
+    return MalformedError(f"illegal opcode {text}", pc)
+
+
+def _memory_index(reader: Reader) -> int:
+    offset = reader.pos
+    index = reader.u32()
+    if index:
+        reader.require(Feature.MULTI_MEMORY, f"memory index {index}", offset)
+    return index
+
+
+def _table_index(reader: Reader) -> int:
+    offset = reader.pos
+    index = reader.u32()
+    if index:
+        reader.require(Feature.REFERENCE_TYPES, f"table index {index}", offset)
+    return index
+
+
+def _labels(reader: Reader) -> object:
+    labels = tuple([reader.u32() for _ in range(reader.count())])
+    return labels, reader.u32()
+
+
+def _call_indirect(reader: Reader) -> object:
+    type_index = reader.u32()
+    return _table_index(reader), type_index
+
+
+def _table_elem(reader: Reader) -> object:
+    segment = reader.u32()
+    return _table_index(reader), segment
+
+
+def _memory_data(reader: Reader) -> object:
+    segment = reader.u32()
+    return _memory_index(reader), segment
+
+
+_NEEDS_COUNT = frozenset((Immediate.DATA, Immediate.MEMORY_DATA))
+_READERS: dict[Immediate, Callable[[Reader], object]] = {
+    Immediate.LABELS: _labels,
+    Immediate.CALL_INDIRECT: _call_indirect,
+    Immediate.TABLE: _table_index,
+    Immediate.TABLE_TABLE: lambda reader: (_table_index(reader), _table_index(reader)),
+    Immediate.TABLE_ELEM: _table_elem,
+    Immediate.ELEM: Reader.u32,
+    Immediate.MEMORY: _memory_index,
+    Immediate.MEMORY_MEMORY: lambda reader: (_memory_index(reader), _memory_index(reader)),
+    Immediate.MEMORY_DATA: _memory_data,
+    Immediate.DATA: Reader.u32,
+    Immediate.I64: lambda reader: reader.signed(64) & M64,
+    Immediate.F32: lambda reader: f32_from_bits(reader.bits(4)),
+    Immediate.F64: lambda reader: f64_from_bits(reader.bits(8)),
+    Immediate.REF_TYPE: Reader.heaptype,
+    Immediate.VAL_TYPES: Reader.valtypes,
+}

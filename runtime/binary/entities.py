@@ -1,0 +1,186 @@
+"""What the sections hold (spec 5.5): types, imports, tables, memories, globals, exports, segments, one at a time."""
+
+from __future__ import annotations
+
+from ..declarations import Data, Elem, Export, Expr, ExternKind, Global, Import, Memory, Mode, Table
+from ..errors import MalformedError, UnsupportedError
+from ..features import Feature
+from ..instr.index import BY_NAME, absent_form
+from ..types import FUNCREF, FuncType, GlobalType, MemoryType, TableType, ValType
+from .code import decode_expr
+from .reader import Reader
+
+_REF_FUNC = BY_NAME["ref.func"]
+_FUNC_FORM = 0x60
+_TAG_KIND = 4
+_MODES = {0: Mode.ACTIVE, 2: Mode.ACTIVE, 1: Mode.PASSIVE, 3: Mode.DECLARATIVE}
+
+#: Bits of the flags of limits, and the features behind them; bit 0 says that there is a maximum.
+_SHARED_BIT, _64_BIT, _PAGE_SIZE_BIT = 2, 4, 8
+_TABLE_BITS = {_SHARED_BIT: "shared-everything-threads", _64_BIT: Feature.MEMORY64.text}
+_MEMORY_BITS = {
+    _PAGE_SIZE_BIT: Feature.CUSTOM_PAGE_SIZES.text,
+    _SHARED_BIT: Feature.THREADS.text,
+    _64_BIT: Feature.MEMORY64.text,
+}
+
+
+def functype(reader: Reader) -> FuncType:
+    offset = reader.pos
+    form = reader.byte()
+    if form != _FUNC_FORM:
+        feature = absent_form(form)
+        if feature is not None:
+            raise UnsupportedError(feature, f"type definition {form:#04x}", offset=offset)
+        raise MalformedError("malformed definition type", offset)
+    params = reader.valtypes()
+    at = reader.pos
+    results = reader.valtypes()
+    if len(results) > 1:
+        reader.require(Feature.MULTI_VALUE, "function type with several results", at)
+    return FuncType(params, results)
+
+
+def _limits(reader: Reader, absent: dict[int, str]) -> tuple[int, int | None]:
+    """Size limits. `absent` names the feature behind each bit of the flags that is known but not there.
+
+    Sizes may be up to 2^64-1 here; what a 32-bit table or memory may have is the validator's business.
+    """
+    offset = reader.pos
+    flags = reader.byte()
+    if flags & ~(sum(absent) | 1):
+        raise MalformedError("malformed limits flags", offset)
+    low = reader.u64()
+    high = reader.u64() if flags & 1 else None
+    for bit, feature in absent.items():
+        if flags & bit:
+            if bit == _PAGE_SIZE_BIT:
+                reader.u32()
+            raise UnsupportedError(feature, f"limits with flags {flags:#04x}", offset=offset)
+    return low, high
+
+
+def tabletype(reader: Reader) -> TableType:
+    elem = reader.reftype()
+    return TableType(elem, *_limits(reader, _TABLE_BITS))
+
+
+def memorytype(reader: Reader) -> MemoryType:
+    return MemoryType(*_limits(reader, _MEMORY_BITS))
+
+
+def globaltype(reader: Reader) -> GlobalType:
+    content = reader.valtype()
+    offset = reader.pos
+    mutable = reader.byte()
+    if mutable > 1:
+        raise MalformedError("malformed mutability", offset)
+    return GlobalType(content, mutable == 1)
+
+
+def expression(reader: Reader) -> Expr:
+    """A constant expression; whether it is one is the validator's business."""
+    ops, reader.pos = decode_expr(reader.data, reader.pos, reader.end, reader.features, True)
+    ops.pop()
+    return ops
+
+
+def _kind(reader: Reader, message: str) -> ExternKind:
+    offset = reader.pos
+    kind = reader.byte()
+    if kind == _TAG_KIND:
+        raise UnsupportedError(Feature.EXCEPTIONS.text, "tag", offset=offset)
+    if kind > _TAG_KIND:
+        raise MalformedError(message, offset)
+    return ExternKind(kind)
+
+
+def import_(reader: Reader) -> Import:
+    offset = reader.pos
+    module = reader.name()
+    name = reader.name()
+    kind = _kind(reader, "malformed import kind")
+    desc: int | TableType | MemoryType | GlobalType
+    if kind is ExternKind.FUNC:
+        desc = reader.u32()
+    elif kind is ExternKind.TABLE:
+        desc = tabletype(reader)
+    elif kind is ExternKind.MEMORY:
+        desc = memorytype(reader)
+    else:
+        desc = globaltype(reader)
+    return Import(module, name, kind, desc, offset)
+
+
+def export(reader: Reader) -> Export:
+    offset = reader.pos
+    name = reader.name()
+    kind = _kind(reader, "malformed export kind")
+    return Export(name, kind, reader.u32(), offset)
+
+
+def table(reader: Reader) -> Table:
+    offset = reader.pos
+    if reader.data[offset : offset + 2] == b"\x40\x00" and reader.end - offset >= 2:
+        raise UnsupportedError(Feature.FUNCTION_REFERENCES.text, "table with an initial value", offset=offset)
+    return Table(tabletype(reader), None, offset)
+
+
+def memory(reader: Reader) -> Memory:
+    offset = reader.pos
+    return Memory(memorytype(reader), offset)
+
+
+def global_(reader: Reader) -> Global:
+    offset = reader.pos
+    type_ = globaltype(reader)
+    return Global(type_, expression(reader), offset)
+
+
+def elem(reader: Reader) -> Elem:
+    """An element segment. Bits of its flags: 0 not active, 1 declarative or with a table index, 2 expressions."""
+    offset = reader.pos
+    flags = reader.u32()
+    if flags > 7:
+        raise MalformedError("malformed elements segment kind", offset)
+    if flags:
+        reader.require(Feature.BULK_MEMORY, "element segment with flags", offset)
+    mode = _MODES[flags & 3]
+    target, at = 0, None
+    if mode is Mode.ACTIVE:
+        target = reader.u32() if flags & 2 else 0
+        at = expression(reader)
+    type_ = FUNCREF
+    if flags & 3:
+        type_ = reader.reftype() if flags & 4 else _elemkind(reader)
+    one = expression if flags & 4 else _func_expression
+    init = [one(reader) for _ in range(reader.count())]
+    return Elem(type_, init, mode, target, at, offset)
+
+
+def _elemkind(reader: Reader) -> ValType:
+    offset = reader.pos
+    if reader.byte():
+        raise MalformedError("malformed element kind", offset)
+    return FUNCREF
+
+
+def _func_expression(reader: Reader) -> Expr:
+    """A bare function index, as the expression that it stands for."""
+    offset = reader.pos
+    return ((offset, _REF_FUNC, reader.u32()),)
+
+
+def data(reader: Reader) -> Data:
+    offset = reader.pos
+    flags = reader.u32()
+    if flags > 2:
+        raise MalformedError("malformed data segment kind", offset)
+    if flags == 1:
+        reader.require(Feature.BULK_MEMORY, "passive data segment", offset)
+    target, at = 0, None
+    if flags != 1:
+        target = reader.u32() if flags == 2 else 0
+        at = expression(reader)
+    start = reader.skip(reader.u32())
+    return Data(start, reader.pos, _MODES[flags], target, at, offset)

@@ -1,0 +1,75 @@
+"""One execution: a call from the embedder and everything beneath it. Nearly no methods; the verbs are in their files
+(`poll` looks for requests, `host` is the border, `run` the loop, `drop` and `shadow` the end)."""
+
+from __future__ import annotations
+
+import threading
+from typing import TypeAlias
+
+import attrs
+
+from ..errors import Trap
+from ..instances.func import FuncInst
+from ..instances.instance import Instance
+from ..instances.small import GlobalInst
+from ..limits import Limits
+from ..values import Value
+from .backtrace import TraceLine, line
+from .counters import Counters
+from .frames import Frame
+from .poll import Requests
+from .state import State, Suspended
+from .tier import Tier
+from .wait import Driver
+
+#: A function that is to be called next, with its arguments.
+Call: TypeAlias = "tuple[FuncInst, tuple[Value, ...]]"
+
+
+@attrs.define(eq=False, repr=False)
+class ExecContext:
+    """The state of one call. While it runs, only its thread touches it; other threads speak to `requests`."""
+
+    tier: Tier
+    limits: Limits
+    requests: Requests
+    driver: Driver
+    counters: Counters
+    #: Run callbacks nested while depth allows, or always on the run loop ("scheduled").
+    callbacks: str = "nested"
+    state: State = State.READY
+    #: What is suspended, outermost first.
+    frames: list[Frame] = attrs.field(factory=list)
+    #: Frames taken off the stack during an unwinding, innermost first.
+    spilled: list[Frame] = attrs.field(factory=list)
+    #: A call to be made by the run loop: the first one, or one that a host function scheduled.
+    next_call: Call | None = None
+    #: Results for the innermost frame.
+    inbox: tuple[Value, ...] | None = None
+    #: What is to be raised in the innermost frame.
+    throw: BaseException | None = None
+    #: Why the unwinding in progress happens; None while one only makes room for a scheduled callee.
+    suspended: Suspended | None = None
+    #: An `Unwind` is on its way through the Python stack.
+    unwinding: bool = False
+    dropping: bool = False
+    #: Frames, suspended or live; host functions live on the Python stack among them.
+    depth: int = 0
+    nesting: int = 0
+    cells: int = 0
+    #: Host functions that wait for a callee or an event, or are live.
+    hosts: int = 0
+    #: Where an error has been on its way out, innermost first.
+    trace: list[TraceLine] = attrs.field(factory=list)
+    #: Instances that were entered, with the value of their stack pointer then.
+    touched: dict[Instance, tuple[GlobalInst, Value] | None] = attrs.field(factory=dict)
+    thread: int = attrs.field(factory=threading.get_ident)
+    #: Data of the owner: hostsdk keeps its execution and its recorder here.
+    owner: object = None
+
+    def passed(self, error: BaseException, func: FuncInst, offset: int | None) -> None:
+        """Note that `error` has left a frame of `func`."""
+        entry = line(func, offset)
+        self.trace.append(entry)
+        if isinstance(error, Trap):
+            error.backtrace.append(entry)

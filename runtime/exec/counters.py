@@ -1,0 +1,26 @@
+"""What an execution has done, counted exactly: a restart is never counted as another call."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import attrs
+
+
+@attrs.define
+class Counters:
+    """Shared by all executions of one store."""
+
+    #: Host functions called; entering one again is not a call.
+    host_calls: int = 0
+    #: Host functions entered, the first time and every time after.
+    host_entries: int = 0
+    #: Host functions that wait at once, at most.
+    host_depth: int = 0
+    #: Functions of modules called; counted only where asked for, since it costs.
+    wasm_calls: int = 0
+    count_wasm_calls: bool = False
+    #: Suspensions by cause: interrupted, timed out, waiting, asked, injected.
+    suspensions: Counter[str] = attrs.field(factory=Counter)
+    #: Frames gone on with after a suspension, by place: `entry`, `loop`, `call`, or the host function's name.
+    restarts: Counter[str] = attrs.field(factory=Counter)

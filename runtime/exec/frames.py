@@ -1,0 +1,129 @@
+"""Frames of a suspended execution: canonical, tier-free, heap data.
+
+A `WasmFrame` holds the packed record that `validate.layout` describes; `slots()` is the lazy view of it. References
+are kept beside the bytes, as indexes into `handles`, since they are not data. A `HostFrame` holds the record of
+`restart`. Whoever made a frame, any tier can go on from it.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import attrs
+
+from ..instances.func import HostFunc, WasmFunc
+from ..instances.instance import Instance
+from ..types import F32, F64, V128, ValType
+from ..validate.layout import Layout
+from ..values import Value, f32_from_bits, f32_to_bits
+from .restart import Record
+
+_HEAD = struct.Struct("<II")
+_U64 = struct.Struct("<Q")
+_F64 = struct.Struct("<d")
+#: Flag: the check of this check point is behind us; a resume goes on without polling again.
+PASSED = 1
+#: Slot of a null reference.
+NULL = 0xFFFF_FFFF_FFFF_FFFF
+
+
+@attrs.frozen(eq=False, repr=False)
+class WasmFrame:
+    """One function of a module, at a check point."""
+
+    func: WasmFunc
+    raw: bytes
+    handles: tuple[Value, ...] = ()
+
+    @property
+    def pc(self) -> int:
+        """Byte offset, in the module, of the check point."""
+        pc: int = _HEAD.unpack_from(self.raw)[0]
+        return pc
+
+    @property
+    def layout(self) -> Layout:
+        """How `raw` is laid out."""
+        return self.func.instance.module.body(self.func.code.index).by_pc[self.pc]
+
+    @property
+    def cells(self) -> int:
+        """Registers that the frame needs while it runs; what `Limits.cells` counts."""
+        side = self.func.instance.module.body(self.func.code.index).side
+        return 1 + len(side.locals) + side.max_height
+
+    def slots(self) -> list[Value]:
+        """Live locals in ascending order, then operands, as canonical values."""
+        return unpack(self.raw, self.layout.types, self.handles)
+
+    def __repr__(self) -> str:
+        return f"<WasmFrame {self.func.name} at byte {self.pc}>"
+
+
+@attrs.define(eq=False, repr=False)
+class HostFrame:
+    """One host function that waits. Without `record` it has not been entered yet.
+
+    `live` is what is kept alive in memory (a generator) and is lost, and rebuilt by replay, when saved.
+    """
+
+    func: HostFunc
+    caller: Instance | None
+    args: tuple[Value, ...]
+    record: Record | None = None
+    live: object = None
+
+    def __repr__(self) -> str:
+        return f"<HostFrame {self.func.name}>"
+
+
+Frame: TypeAlias = WasmFrame | HostFrame
+
+
+def pack(layout: Layout, values: Sequence[Value]) -> tuple[bytes, tuple[Value, ...]]:
+    """The record of a frame at `layout`'s check point, and the references that it names."""
+    out = bytearray(_HEAD.pack(layout.pc, PASSED))
+    handles: list[Value] = []
+    for type_, value in zip(layout.types, values, strict=True):
+        _pack_slot(out, type_, value, handles)
+    return bytes(out), tuple(handles)
+
+
+def _pack_slot(out: bytearray, type_: ValType, value: Value, handles: list[Value]) -> None:
+    if type_ is F64:
+        out += _F64.pack(value)
+    elif type_ is F32 and isinstance(value, float):
+        out += _U64.pack(f32_to_bits(value))
+    elif type_.is_ref:
+        if value is None:
+            out += _U64.pack(NULL)
+        else:
+            out += _U64.pack(len(handles))
+            handles.append(value)
+    elif type_ is V128 and isinstance(value, int):
+        out += value.to_bytes(16, "little")
+    else:
+        out += _U64.pack(value)
+
+
+def unpack(raw: bytes, types: Sequence[ValType], handles: Sequence[Value]) -> list[Value]:
+    """The values of a record's slots."""
+    at = _HEAD.size
+    values: list[Value] = []
+    for type_ in types:
+        if type_ is V128:
+            values.append(int.from_bytes(raw[at : at + 16], "little"))
+        elif type_ is F64:
+            values.append(_F64.unpack_from(raw, at)[0])
+        else:
+            bits = _U64.unpack_from(raw, at)[0]
+            if type_ is F32:
+                values.append(f32_from_bits(bits))
+            elif type_.is_ref:
+                values.append(None if bits == NULL else handles[bits])
+            else:
+                values.append(bits)
+        at += type_.slot
+    return values

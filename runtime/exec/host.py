@@ -1,0 +1,131 @@
+"""The border to host code: how a host function is entered, waits, calls back and leaves.
+
+Everything here runs on the Python stack above a host function, and may raise `Unwind`. Whoever catches an `Unwind`
+on its way puts its own frame on `ctx.spilled` and lets it go on.
+"""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from ..errors import RecordError, Trap, TrapCode
+from ..instances.func import FuncInst, HostFunc, TailCall, Unwind, WasmFunc, make_unwind
+from ..instances.instance import Instance
+from ..values import Value
+from .context import ExecContext
+from .frames import HostFrame
+from .poll import check
+from .state import Status, Suspended, Waiting, make_dropped
+from .wait import WaitSet
+
+
+def unwind(ctx: ExecContext, why: Suspended | None) -> NoReturn:
+    """Leave the stack. `why` is what the embedder will see; None for a scheduled callee."""
+    ctx.suspended = why
+    ctx.unwinding = True
+    raise make_unwind()
+
+
+def check_interrupt(ctx: ExecContext) -> None:
+    """Look for requests, and leave if there is one. May suspend."""
+    if ctx.dropping:
+        raise make_dropped()
+    if ctx.requests.word[0]:
+        found = check(ctx.requests)
+        if found is not None:
+            unwind(ctx, found)
+
+
+def suspend(ctx: ExecContext, reason: object) -> NoReturn:
+    """Leave for a reason of the host function's own (a question). Always suspends."""
+    if ctx.dropping:
+        raise make_dropped()
+    unwind(ctx, Suspended(Status.ETOYWASMRESTART, reason))
+
+
+def wait(ctx: ExecContext, waits: WaitSet) -> None:
+    """Wait until a source of `waits` may be ready, its deadline has passed, or a request has come.
+
+    With a driver that waits in place this blocks the thread; with another one it suspends.
+    """
+    if ctx.dropping:
+        raise make_dropped()
+    if not ctx.driver.in_place:
+        suspend(ctx, Waiting(waits))
+    ctx.requests.sleep(ctx.driver, waits)
+
+
+def enter(
+    ctx: ExecContext, func: HostFunc, caller: Instance | None, args: tuple[Value, ...], frame: HostFrame | None = None
+) -> tuple[Value, ...] | TailCall:
+    """Enter a host function, the first time (`frame` None) or again.
+
+    A check point lies before the first entry: toywasm's trampolines, which never reach one, can't be stopped.
+    """
+    counters = ctx.counters
+    if frame is None:
+        if ctx.requests.word[0]:
+            _check_entry(ctx, func, caller, args)
+        counters.host_calls += 1
+        ctx.depth += 1
+        ctx.hosts += 1
+        if ctx.depth > ctx.limits.frames:
+            ctx.depth -= 1
+            ctx.hosts -= 1
+            raise Trap(TrapCode.STACK_OVERFLOW)
+    counters.host_entries += 1
+    if ctx.hosts > counters.host_depth:
+        counters.host_depth = ctx.hosts
+    try:
+        result = func.code.enter(ctx, caller, args, frame)
+    except Unwind:
+        raise
+    except BaseException as error:
+        ctx.depth -= 1
+        ctx.hosts -= 1
+        ctx.passed(error, func, None)
+        raise
+    if ctx.unwinding:
+        raise RecordError(f"{func.name} swallowed the engine's Unwind (a bare `except:`?) and returned")
+    ctx.depth -= 1
+    ctx.hosts -= 1
+    return result  # type: ignore[no-any-return]  # host code's protocol, checked by its own wrapper
+
+
+def _check_entry(ctx: ExecContext, func: HostFunc, caller: Instance | None, args: tuple[Value, ...]) -> None:
+    found = check(ctx.requests)
+    if found is not None:
+        ctx.spilled.append(HostFrame(func, caller, args))
+        ctx.depth += 1
+        ctx.hosts += 1
+        unwind(ctx, found)
+
+
+def invoke(
+    ctx: ExecContext, func: FuncInst, args: tuple[Value, ...], caller: Instance | None = None
+) -> tuple[Value, ...]:
+    """Call `func` and whatever host functions put in their place. May suspend."""
+    while True:
+        if isinstance(func, WasmFunc):
+            return ctx.tier.call(ctx, func, args)
+        result = enter(ctx, func, caller, args)
+        if not isinstance(result, TailCall):
+            return result
+        func, args = result.func, result.args
+
+
+def call_back(ctx: ExecContext, func: FuncInst, args: tuple[Value, ...], scheduled: bool) -> tuple[Value, ...]:
+    """Call `func` from a host function: nested on the Python stack while depth allows, else by the run loop.
+
+    May suspend: then the callee's frames are on `ctx.spilled`, and the results come by the frame's inbox.
+    """
+    if ctx.dropping:
+        raise make_dropped()
+    if scheduled or ctx.callbacks == "scheduled" or ctx.nesting >= ctx.limits.nesting:
+        ctx.next_call = (func, args)
+        unwind(ctx, None)
+    ctx.nesting += 1
+    try:
+        return invoke(ctx, func, args)
+    finally:
+        ctx.nesting -= 1

@@ -1,0 +1,64 @@
+"""Restarts injected on purpose: the house tool for showing that what may block is restart-safe.
+
+An injector is asked at every check point of an execution, in order; the first check point is number 1. Running once
+with `Never` counts the check points, then each can be hit in turn (`At`), in pairs, every k-th, or at random from a
+seed. What happens at the suspension (a plain resume, save and load, drop, throw) is up to whoever drives the
+execution.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection
+from typing import Protocol
+
+import attrs
+
+
+class Injector(Protocol):
+    """Decides at each check point. Called with the check point's number."""
+
+    def fires(self, check: int) -> bool: ...
+
+
+@attrs.frozen
+class Never:
+    """Counts check points and hits none."""
+
+    def fires(self, check: int) -> bool:
+        return False
+
+
+@attrs.frozen
+class Every:
+    """Hits each `k`-th check point."""
+
+    k: int
+
+    def fires(self, check: int) -> bool:
+        return check % self.k == 0
+
+
+@attrs.frozen
+class At:
+    """Hits the check points with these numbers."""
+
+    checks: Collection[int]
+
+    def fires(self, check: int) -> bool:
+        return check in self.checks
+
+
+@attrs.define
+class Randomly:
+    """Hits each check point with probability `share`; the same seed gives the same schedule."""
+
+    seed: int
+    share: float = 0.2
+    _random: random.Random = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._random = random.Random(self.seed)
+
+    def fires(self, check: int) -> bool:
+        return self._random.random() < self.share

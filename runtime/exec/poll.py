@@ -1,0 +1,165 @@
+"""`check_interrupt`: what an execution is asked to do, and the order in which that is looked at.
+
+Requests come from any thread. Each source sets its own mark first and the word last; the poller clears the word first
+and looks at the marks afterwards, so that no request is lost between the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import attrs
+
+from .clock import Alarm, Clock
+from .inject import Injector
+from .interrupt import Attachment, Interrupt
+from .state import Injected, Interrupted, Status, Suspended, TimedOut, make_exit
+from .wait import Driver, WaitSet, Waker
+
+
+@attrs.define(eq=False)
+class Requests:
+    """The inbox of an execution. A nested activation has one of its own, and listens to its parent's too."""
+
+    clock: Clock
+    injector: Injector | None = None
+    parent: Requests | None = None
+    #: The word that running code polls: anything but 0 means that `check` has something to look at.
+    word: list[int] = attrs.field(factory=lambda: [0])
+    waker: Waker = attrs.field(factory=Waker)
+    attachments: list[Attachment] = attrs.field(factory=list)
+    #: The next check is the one at which the execution was suspended: it has been answered.
+    skip: bool = False
+    checks: int = 0
+    exit_code: int | None = None
+    #: The deadline of this run, once its alarm has come.
+    expired: bool = False
+    #: Whether what `check` found last was asked of a parent.
+    inherited: bool = False
+    _alarm: Alarm | None = None
+    _deadline: float | None = None
+
+    @classmethod
+    def nested(cls, parent: Requests) -> Requests:
+        """For an activation on top of `parent`'s."""
+        return cls(parent.clock, None, parent, parent.word, parent.waker)
+
+    def wake(self) -> None:
+        """Make whatever the execution does look at its requests: running code by the word, a wait by its waker."""
+        self.word[0] = 1
+        self.waker.wake()
+
+    def exit(self, code: int) -> None:
+        """Ask the execution to end with `code`. From any thread; the first code wins."""
+        if self.exit_code is None:
+            self.exit_code = code
+        self.wake()
+
+    def arm(self, interrupt: Interrupt | None, deadline: float | None) -> None:
+        """Attach what one run listens to."""
+        self.expired = False
+        if interrupt is not None:
+            self.attachments.append(interrupt.attach(self))
+        if deadline is not None:
+            self._deadline = deadline
+            self._alarm = self.clock.call_at(deadline, self._expire)
+        self.refresh()
+
+    def disarm(self) -> None:
+        """The run is over: nothing reaches it any more."""
+        for attachment in self.attachments:
+            attachment.detach()
+        self.attachments.clear()
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        self._deadline = None
+        self.expired = False
+
+    def chain(self) -> Iterator[Requests]:
+        """The outermost activation's requests first, down to these."""
+        if self.parent is not None:
+            yield from self.parent.chain()
+        yield self
+
+    def refresh(self) -> None:
+        """Set the word if a request is standing."""
+        if any(r.standing for r in self.chain()):
+            self.word[0] = 1
+
+    @property
+    def standing(self) -> bool:
+        """Whether a check may find something here. An injector always may, at any check."""
+        return self.injector is not None or self.urgent
+
+    @property
+    def urgent(self) -> bool:
+        """Whether somebody waits for the execution to look."""
+        return self.exit_code is not None or self.expired or any(a.standing for a in self.attachments)
+
+    def sleep(self, driver: Driver, waits: WaitSet) -> None:
+        """Have `driver` carry out a wait that a request ends. Injected faults belong to check points and end none."""
+        self.word[0] = 0
+        try:
+            if any(r.urgent for r in self.chain()):
+                self.word[0] = 1
+            driver.wait(waits, self.waker, self.word)
+        finally:
+            self.refresh()
+
+    def _expire(self) -> None:
+        # An alarm that was on its way when the run ended must not end the next one.
+        deadline = self._deadline
+        if deadline is None or self.clock.timeout_for(deadline) != 0.0:
+            return
+        self.expired = True
+        self.wake()
+
+
+def check(requests: Requests) -> Suspended | None:
+    """The first request that stands, in the order exit, user interrupt, timeout, injected fault; None to go on.
+
+    An exit is raised, since it can't be resumed. The first check after a resume is answered with None: that check
+    has been reported, and every resume must make progress.
+    """
+    requests.word[0] = 0
+    try:
+        chain = list(requests.chain())
+        for inbox in chain:
+            if inbox.exit_code is not None:
+                raise make_exit(inbox.exit_code)
+        if requests.skip:
+            requests.skip = False
+            return None
+        for source in (_interrupted, _expired, _injected):
+            for inbox in chain:
+                found = source(inbox)
+                if found is not None:
+                    requests.inherited = inbox is not requests
+                    return found
+        return None
+    finally:
+        requests.refresh()
+
+
+def _interrupted(inbox: Requests) -> Suspended | None:
+    for attachment in inbox.attachments:
+        if attachment.poll():
+            return Suspended(Status.ETOYWASMUSERINTERRUPT, Interrupted(attachment.interrupt))
+    return None
+
+
+def _expired(inbox: Requests) -> Suspended | None:
+    if not inbox.expired:
+        return None
+    inbox.expired = False
+    return Suspended(Status.ETOYWASMUSERINTERRUPT, TimedOut())
+
+
+def _injected(inbox: Requests) -> Suspended | None:
+    if inbox.injector is None:
+        return None
+    inbox.checks += 1
+    if inbox.injector.fires(inbox.checks):
+        return Suspended(Status.ETOYWASMRESTART, Injected(inbox.checks))
+    return None

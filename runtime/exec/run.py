@@ -1,0 +1,254 @@
+"""Start, resume, answer, throw, and the one loop.
+
+The loop takes the innermost frame, runs it to completion in whichever tier, and hands its results to the next one: no
+stack is ever rebuilt, so resuming costs the same at any depth.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from ..errors import StateError, Trap
+from ..instances.func import FuncInst, TailCall, Unwind, WasmFunc
+from ..instances.instance import Instance
+from ..values import Value
+from . import drop as dropping
+from . import shadow
+from .context import ExecContext
+from .frames import HostFrame, WasmFrame
+from .groups import enter_group, leave_groups
+from .host import enter, invoke
+from .interrupt import Interrupt
+from .state import (
+    STATE_OF,
+    Dropped,
+    Exited,
+    ExitSignal,
+    Failed,
+    Outcome,
+    Returned,
+    State,
+    Status,
+    Suspended,
+    Trapped,
+    move,
+)
+
+
+def prepare(ctx: ExecContext, func: FuncInst, args: tuple[Value, ...]) -> ExecContext:
+    """Make `func` the call of a fresh context; nothing runs yet. `args` are canonical and fit."""
+    ctx.next_call = (func, args)
+    return ctx
+
+
+def run(ctx: ExecContext, interrupt: Interrupt | None = None, *, deadline: float | None = None) -> Outcome:
+    """Start, or go on after a suspension, until the next outcome.
+
+    `interrupt` and `deadline` (on the clock's monotonic scale) hold for this run. Raises StateError for an execution
+    that has ended or is running, and ReentrancyError where the guest is in the middle of another call; nothing
+    changes then.
+    """
+    fresh = ctx.state is State.READY
+    if not fresh and ctx.state is not State.SUSPENDED:
+        raise StateError(f"an execution that is {ctx.state.value} can't be run")
+    instance = _entry_instance(ctx)
+    if instance is not None:
+        enter_group(ctx, instance)
+        shadow.note(ctx, instance)
+    ctx.state = move(ctx.state, State.RUNNING)
+    requests = ctx.requests
+    requests.skip = not fresh and bool(ctx.frames) and isinstance(ctx.frames[-1], HostFrame)
+    requests.arm(interrupt, deadline)
+    above, _here.ctx = _here.ctx, ctx
+    try:
+        outcome = _loop(ctx)
+    finally:
+        _here.ctx = above
+        requests.disarm()
+    return _settle(ctx, outcome)
+
+
+class _Here(threading.local):
+    ctx: ExecContext | None = None
+
+
+_here = _Here()
+
+
+def current() -> ExecContext | None:
+    """The execution that the calling thread is running, the innermost one: a call made now is nested in it."""
+    return _here.ctx
+
+
+def _entry_instance(ctx: ExecContext) -> Instance | None:
+    if ctx.next_call is not None:
+        func = ctx.next_call[0]
+        return func.instance if isinstance(func, WasmFunc) else None
+    for frame in ctx.frames:
+        if isinstance(frame, WasmFrame):
+            return frame.func.instance
+    return None
+
+
+def _loop(ctx: ExecContext) -> Outcome:
+    inbox, ctx.inbox = ctx.inbox, None
+    error, ctx.throw = ctx.throw, None
+    while True:
+        try:
+            if ctx.next_call is not None:
+                (func, args), ctx.next_call = ctx.next_call, None
+                inbox = invoke(ctx, func, args)
+            elif not ctx.frames:
+                break
+            else:
+                inbox = _go_on(ctx, inbox, error)
+            error = None
+        except Unwind:
+            ctx.unwinding = False
+            ctx.frames.extend(reversed(ctx.spilled))
+            ctx.spilled.clear()
+            inbox = error = None
+            if ctx.next_call is None:
+                return _suspended(ctx)
+        except BaseException as caught:
+            error, inbox = caught, None
+        if error is not None and not ctx.frames:
+            break
+    if error is not None:
+        return _ended(error)
+    return Returned(inbox or ())
+
+
+def _go_on(ctx: ExecContext, inbox: tuple[Value, ...] | None, error: BaseException | None) -> tuple[Value, ...] | None:
+    """Finish the innermost frame. With an `error`, a frame of WebAssembly is left and a host function sees it raised
+    at its pending operation."""
+    frame = ctx.frames.pop()
+    if isinstance(frame, WasmFrame):
+        if error is not None:
+            ctx.depth -= 1
+            ctx.cells -= frame.cells
+            ctx.passed(error, frame.func, frame.pc)
+            raise error
+        ctx.counters.restarts[frame.layout.kind] += 1
+        return ctx.tier.resume(ctx, frame, inbox)
+    if frame.record is None:
+        ctx.depth -= 1
+        ctx.hosts -= 1
+        if error is not None:
+            raise error
+        ctx.counters.restarts[frame.func.name] += 1
+        return invoke(ctx, frame.func, frame.args, frame.caller)
+    ctx.counters.restarts[frame.func.name] += 1
+    frame.record.inbox = inbox
+    frame.record.throw = error
+    result = enter(ctx, frame.func, frame.caller, frame.args, frame)
+    if isinstance(result, TailCall):
+        return invoke(ctx, result.func, result.args, frame.caller)
+    return result
+
+
+def _suspended(ctx: ExecContext) -> Suspended:
+    why, ctx.suspended = ctx.suspended, None
+    if why is None:
+        raise StateError("an execution left the stack without a reason")
+    ctx.counters.suspensions[type(why.reason).__name__] += 1
+    return why
+
+
+def _ended(error: BaseException) -> Outcome:
+    if isinstance(error, Trap):
+        return Trapped(error)
+    if isinstance(error, ExitSignal):
+        return Exited(error.code)
+    if isinstance(error, Dropped):
+        return error
+    return Failed(error)
+
+
+def _settle(ctx: ExecContext, outcome: Outcome) -> Outcome:
+    ctx.state = move(ctx.state, STATE_OF[type(outcome)])
+    if ctx.state is not State.SUSPENDED:
+        if not isinstance(outcome, Returned):
+            shadow.restore(ctx, ctx.state.value)
+        leave_groups(ctx)
+        ctx.touched.clear()
+    return outcome
+
+
+# Going on in another way than by a plain run ----------------------------------------------------------------------
+
+
+def _waiting(ctx: ExecContext, verb: str) -> HostFrame:
+    """The host function that is innermost and waits. Raises StateError where there is none."""
+    if ctx.state is not State.SUSPENDED:
+        raise StateError(f"{verb}: the execution is {ctx.state.value}, not suspended")
+    frame = ctx.frames[-1]
+    if not isinstance(frame, HostFrame):
+        raise StateError(f"{verb}: the innermost frame is {frame!r}, not a host function that waits")
+    return frame
+
+
+def answer(ctx: ExecContext, value: object) -> None:
+    """Give the pending question its answer; the next run goes on with it. The asker checks the type when it reads.
+
+    Raises StateError where nothing was asked.
+    """
+    frame = _waiting(ctx, "answer")
+    entry = None if frame.record is None else frame.record.pending
+    if frame.record is None or entry is None or entry.kind != "ask":
+        raise StateError(f"answer: {frame.func.name} has not asked anything")
+    frame.record.settle(entry, value)
+
+
+def resume_with(ctx: ExecContext, values: tuple[Value, ...]) -> None:
+    """Put `values` (canonical, checked by the caller) in place of the pending host call's results, after that
+    function's cleanup. Raises StateError where the innermost frame is not a host function."""
+    frame = _waiting(ctx, "resume_with")
+    dropping.drop_frame(ctx, frame)
+    ctx.frames.pop()
+    ctx.depth -= 1
+    ctx.hosts -= 1
+    ctx.inbox = values
+
+
+def pending_func(ctx: ExecContext) -> FuncInst:
+    """The host function whose results `resume_with` would replace. Raises StateError where there is none."""
+    return _waiting(ctx, "resume_with").func
+
+
+def throw(ctx: ExecContext, error: BaseException) -> None:
+    """The next run raises `error` at the pending operation of the innermost host function; frames of WebAssembly
+    above it are left. Raises StateError unless the execution is suspended."""
+    if ctx.state is not State.SUSPENDED:
+        raise StateError(f"throw: the execution is {ctx.state.value}, not suspended")
+    ctx.throw = error
+
+
+def drop(ctx: ExecContext) -> None:
+    """Abandon a suspended or fresh execution: cleanup of every waiting host function, innermost first, once each.
+
+    An error in a cleanup doesn't keep the others from running; the first one is raised at the end. Raises StateError
+    where the execution has ended or is running.
+    """
+    if ctx.state is State.RUNNING or ctx.state not in (State.READY, State.SUSPENDED):
+        raise StateError(f"drop: the execution is {ctx.state.value}")
+    started = ctx.state is State.SUSPENDED
+    ctx.state = move(ctx.state, State.DROPPED)
+    errors = dropping.drop_frames(ctx)
+    if started:
+        shadow.restore(ctx, "drop")
+    leave_groups(ctx)
+    ctx.touched.clear()
+    if errors:
+        raise errors[0]
+
+
+def status(outcome: Outcome) -> Status:
+    """toywasm's code for an outcome."""
+    match outcome:
+        case Returned():
+            return Status.OK
+        case Suspended(code, _):
+            return code
+        case _:
+            return Status.ETOYWASMTRAP

@@ -1,0 +1,48 @@
+"""The guest's own stack pointer, put right after a call that ended in the middle.
+
+A guest compiled from C keeps a stack in its memory. A call that traps, is dropped or times out never moves the stack
+pointer back, and a few such calls use the stack up. Where the pointer can be told (a global exported or named
+`__stack_pointer`) it is restored; where there may be one and it can't be told, the instance is marked abandoned.
+"""
+
+from __future__ import annotations
+
+from ..instances.instance import Instance
+from ..instances.small import GlobalInst
+from ..types import I32, I64
+from .context import ExecContext
+
+NAME = "__stack_pointer"
+
+
+def note(ctx: ExecContext, instance: Instance) -> None:
+    """Remember the stack pointer of an instance that is being entered for the first time."""
+    if instance not in ctx.touched:
+        pointer = pointer_of(instance)
+        ctx.touched[instance] = None if pointer is None else (pointer, pointer.value)
+
+
+def restore(ctx: ExecContext, how: str) -> None:
+    """The call ended by `how` ("trap", "drop", …) in the middle of the guest."""
+    for instance, pointer in ctx.touched.items():
+        if pointer is not None:
+            pointer[0].value = pointer[1]
+        elif _may_have_one(instance):
+            instance.abandoned = f"an earlier call ended in the middle ({how})"
+
+
+def pointer_of(instance: Instance) -> GlobalInst | None:
+    """The guest's stack pointer; None where it can't be told."""
+    exported: object = instance.exports.get(NAME)
+    if isinstance(exported, GlobalInst):
+        return exported
+    for index, name in instance.module.decls.names.globals.items():
+        if name == NAME and index < len(instance.globals):
+            return instance.globals[index]
+    return None
+
+
+def _may_have_one(instance: Instance) -> bool:
+    return instance.mem is not None and any(
+        g.type.mutable and (g.type.content is I32 or g.type.content is I64) for g in instance.globals
+    )

@@ -1,0 +1,28 @@
+"""The protocol of a tier: one way to execute a module's functions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from ..instances.func import WasmFunc
+from ..values import Value
+from .frames import WasmFrame
+
+if TYPE_CHECKING:
+    from .context import ExecContext
+
+
+class Tier(Protocol):
+    """Both methods run until the function has returned. Leaving by `Unwind` means that the tier has put the frames
+    it held on `ctx.spilled`, innermost first. Any other exception is the guest's end (`Trap`) or a host function's
+    own, with `ctx.trace` told about each frame that it went through."""
+
+    @property
+    def name(self) -> str: ...
+
+    def call(self, ctx: ExecContext, func: WasmFunc, args: tuple[Value, ...]) -> tuple[Value, ...]:
+        """Call `func`. The caller has made sure that the arguments fit."""
+
+    def resume(self, ctx: ExecContext, frame: WasmFrame, inbox: tuple[Value, ...] | None) -> tuple[Value, ...]:
+        """Go on in `frame`. `inbox` holds the callee's results where the frame waits in a call. The interpreter may
+        not refuse a frame, whoever made it."""

@@ -1,0 +1,158 @@
+"""What an embedder holds of an instance: functions, memories, tables and globals, with Python values.
+
+`Func.call` is the plain call: default processing of restarts, values or an exception. `Func.start` gives the
+execution, to be run step by step.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from .calls import finish
+from .exec import run as running
+from .exec.context import ExecContext
+from .exec.interrupt import Interrupt
+from .instances.func import FuncInst, HostFunc, WasmFunc
+from .instances.memory import MemInst
+from .instances.small import GlobalInst
+from .instances.table import TableInst
+from .store import Store
+from .types import EXTERNREF, FUNCREF, FuncType, GlobalType, MemoryType, TableType, ValType
+from .values import Value, to_python, to_wasm
+
+
+@attrs.frozen
+class Func:
+    """A function and the store whose limits hold for calling it. Two are equal if they are the same function."""
+
+    inst: FuncInst
+    store: Store = attrs.field(eq=False, repr=False)
+
+    @property
+    def type(self) -> FuncType:
+        return self.inst.type
+
+    @property
+    def name(self) -> str:
+        return self.inst.name
+
+    def start(self, *args: object) -> ExecContext:
+        """An execution of this function, not running yet.
+
+        Raises TypeError or OverflowError for arguments that don't fit.
+        """
+        return running.prepare(self.store.context(), self.inst, arguments(self.type, args, self.name))
+
+    def call(self, *args: object, interrupt: Interrupt | None = None, timeout: float | None = None) -> object:
+        """Run to the end, with default processing of restarts. None, the result, or a tuple of several.
+
+        Raises what `finish` raises.
+        """
+        ctx = self.start(*args)
+        return python_results(self.type, finish(ctx, interrupt, timeout), self.store)
+
+
+def arguments(type_: FuncType, args: tuple[object, ...], name: str) -> tuple[Value, ...]:
+    """Python arguments as canonical values. Raises TypeError or OverflowError, naming the function."""
+    if len(args) != len(type_.params):
+        raise TypeError(f"{name} takes {len(type_.params)} arguments, not {len(args)}")
+    try:
+        return tuple([value_in(t, v) for t, v in zip(type_.params, args, strict=True)])
+    except (TypeError, OverflowError) as error:
+        raise type(error)(f"{name}: {error}") from None
+
+
+def value_in(type_: ValType, value: object) -> Value:
+    """One Python value as a canonical one, references included. Raises TypeError or OverflowError."""
+    if type_ is FUNCREF:
+        if value is None:
+            return None
+        if not isinstance(value, Func):
+            raise TypeError(f"funcref takes a Func or None, not {type(value).__name__}")
+        return value.inst
+    if type_ is EXTERNREF:
+        return value
+    return to_wasm(type_, value)
+
+
+def value_out(type_: ValType, value: Value, store: Store) -> object:
+    """One canonical value as Python has it."""
+    if type_ is FUNCREF and isinstance(value, (WasmFunc, HostFunc)):
+        return Func(value, store)
+    return to_python(type_, value)
+
+
+def python_results(type_: FuncType, values: tuple[Value, ...], store: Store) -> object:
+    """Results as a Python function gives them: None, one value, or a tuple."""
+    out = tuple([value_out(t, v, store) for t, v in zip(type_.results, values, strict=True)])
+    return None if not out else out[0] if len(out) == 1 else out
+
+
+@attrs.frozen
+class Memory:
+    """A linear memory. Reads and writes copy."""
+
+    inst: MemInst
+
+    @property
+    def type(self) -> MemoryType:
+        return self.inst.type
+
+    @property
+    def pages(self) -> int:
+        return self.inst.pages
+
+    def __len__(self) -> int:
+        return len(self.inst.data)
+
+    def read(self, addr: int, size: int) -> bytes:
+        """A copy of `size` bytes. Raises Trap out of bounds."""
+        return self.inst.read(addr, size)
+
+    def write(self, addr: int, data: bytes | bytearray | memoryview) -> None:
+        """Copy `data` in. Raises Trap out of bounds, and then nothing is written."""
+        self.inst.write(addr, data)
+
+    def grow(self, pages: int) -> int:
+        """The old size in pages, or -1 where it can't grow."""
+        return self.inst.grow(pages)
+
+
+@attrs.frozen
+class Table:
+    inst: TableInst
+    store: Store = attrs.field(eq=False, repr=False)
+
+    @property
+    def type(self) -> TableType:
+        return self.inst.type
+
+    def __len__(self) -> int:
+        return len(self.inst.elems)
+
+    def get(self, index: int) -> object:
+        """Raises Trap out of bounds."""
+        return value_out(self.inst.elem, self.inst.get(index), self.store)
+
+    def set(self, index: int, value: object) -> None:
+        """Raises Trap out of bounds, TypeError for what is no reference of the table's type."""
+        self.inst.set(index, value_in(self.inst.elem, value))
+
+
+@attrs.frozen
+class Global:
+    inst: GlobalInst
+    store: Store = attrs.field(eq=False, repr=False)
+
+    @property
+    def type(self) -> GlobalType:
+        return self.inst.type
+
+    def get(self) -> object:
+        return value_out(self.inst.type.content, self.inst.value, self.store)
+
+    def set(self, value: object) -> None:
+        """Raises TypeError for an immutable global or a value that does not fit, OverflowError for a large one."""
+        if not self.inst.type.mutable:
+            raise TypeError("the global is immutable")
+        self.inst.value = value_in(self.inst.type.content, value)

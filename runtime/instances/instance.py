@@ -1,0 +1,39 @@
+"""Module instances (spec 4.2.5): index spaces and exports, as data."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import attrs
+
+from ..module import Module
+from .func import FuncInst, HostFunc, WasmFunc
+from .group import Group
+from .memory import MemInst
+from .small import DataInst, ElemInst, GlobalInst
+from .table import TableInst
+
+Extern: TypeAlias = WasmFunc | HostFunc | TableInst | MemInst | GlobalInst
+
+
+@attrs.define(eq=False, repr=False)
+class Instance:
+    """One instance of a module. `mem` is memory 0 for the handlers, which touch little else."""
+
+    module: Module
+    funcs: list[FuncInst] = attrs.field(factory=list)
+    tables: list[TableInst] = attrs.field(factory=list)
+    memories: list[MemInst] = attrs.field(factory=list)
+    globals: list[GlobalInst] = attrs.field(factory=list)
+    elems: list[ElemInst] = attrs.field(factory=list)
+    datas: list[DataInst] = attrs.field(factory=list)
+    exports: dict[str, Extern] = attrs.field(factory=dict)
+    group: Group = attrs.field(factory=Group)
+    mem: MemInst | None = None
+    #: Why the instance can't be used any more; see `exec.shadow`.
+    abandoned: str | None = None
+    #: Owner's own data (hostsdk keeps its instance here); the engine never looks.
+    owner: object = None
+
+    def __repr__(self) -> str:
+        return f"<Instance of {self.module.name or 'module'}>"

@@ -1,0 +1,78 @@
+"""Table instances (spec 4.2.7): the same as memories, for references."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+
+from ..errors import Trap, TrapCode
+from ..limits import MAX_TABLE
+from ..types import TableType, ValType
+from ..values import Value
+from .budget import Budget
+from .group import Group
+
+
+@attrs.define(eq=False)
+class TableInst:
+    """A table. `elems` is the same list for the table's whole life; `group` that of the instances that have it."""
+
+    elems: list[Value]
+    elem: ValType
+    max: int | None
+    budget: Budget
+    group: Group | None = None
+
+    @classmethod
+    def allocate(cls, type_: TableType, init: Value, budget: Budget) -> TableInst:
+        """A table of its minimum size, every entry `init`. Raises LimitError where that is too much."""
+        budget.require(type_.min, "table")
+        return cls([init] * type_.min, type_.elem, type_.max, budget)
+
+    @property
+    def type(self) -> TableType:
+        """The type with the current size as minimum."""
+        return TableType(self.elem, len(self.elems), self.max)
+
+    def grow(self, delta: int, init: Value) -> int:
+        """Grow by `delta` entries of `init`. The old size, or -1 where it can't be."""
+        old = len(self.elems)
+        ceiling = MAX_TABLE if self.max is None else min(self.max, MAX_TABLE)
+        if old + delta > ceiling or not self.budget.take(delta):
+            return -1
+        self.elems.extend([init] * delta)
+        return old
+
+    def check(self, index: int, size: int) -> None:
+        """Trap unless entries `index` up to `index + size` exist."""
+        if index < 0 or size < 0 or index + size > len(self.elems):
+            raise Trap(TrapCode.OUT_OF_BOUNDS_TABLE)
+
+    def get(self, index: int) -> Value:
+        """table.get."""
+        self.check(index, 1)
+        return self.elems[index]
+
+    def set(self, index: int, value: Value) -> None:
+        """table.set."""
+        self.check(index, 1)
+        self.elems[index] = value
+
+    def fill(self, index: int, value: Value, size: int) -> None:
+        """table.fill."""
+        self.check(index, size)
+        self.elems[index : index + size] = [value] * size
+
+    def init(self, to: int, items: Sequence[Value], start: int, size: int) -> None:
+        """table.init, from a segment's items."""
+        if start < 0 or start + size > len(items):
+            raise Trap(TrapCode.OUT_OF_BOUNDS_TABLE)
+        self.check(to, size)
+        self.elems[to : to + size] = items[start : start + size]
+
+    def copy(self, to: int, source: TableInst, start: int, size: int) -> None:
+        """table.copy; the ranges may overlap."""
+        source.check(start, size)
+        self.check(to, size)
+        self.elems[to : to + size] = source.elems[start : start + size]

@@ -1,0 +1,75 @@
+"""What a row of the instruction table holds (spec 5.4 and 3.4).
+
+A row says everything that decoder, validator, interpreter and lowering share: the code, the name in the text format,
+the immediates, and the types where they are fixed. Rows without fixed types are marked by `params is None`; the
+validator has a rule of the same name for each of those.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import TypeAlias
+
+import attrs
+
+from ..features import Feature
+from ..types import ValType
+
+
+class Immediate(enum.Enum):
+    """Kinds of immediates, and the form that the decoder gives each.
+
+    A row has at most one kind; kinds with several fields decode to a tuple in the order of the spec's *text* form,
+    tables and memories first: `table.init x y` is (table, elem), `memory.copy x y` (destination, source).
+    """
+
+    NONE = enum.auto()  # None
+    BLOCK_TYPE = enum.auto()  # None (empty), a ValType, or a type index (int)
+    LABEL = enum.auto()  # int
+    LABELS = enum.auto()  # (tuple of labels, default label)
+    FUNC = enum.auto()  # int
+    CALL_INDIRECT = enum.auto()  # (table index, type index)
+    LOCAL = enum.auto()  # int
+    GLOBAL = enum.auto()  # int
+    TABLE = enum.auto()  # int
+    TABLE_TABLE = enum.auto()  # (destination, source)
+    TABLE_ELEM = enum.auto()  # (table index, segment index)
+    ELEM = enum.auto()  # int
+    MEMARG = enum.auto()  # (align exponent below 64, offset below 2^64, memory index)
+    MEMORY = enum.auto()  # int
+    MEMORY_MEMORY = enum.auto()  # (destination, source)
+    MEMORY_DATA = enum.auto()  # (memory index, segment index)
+    DATA = enum.auto()  # int
+    I32 = enum.auto()  # canonical int
+    I64 = enum.auto()  # canonical int
+    F32 = enum.auto()  # canonical float
+    F64 = enum.auto()  # float
+    REF_TYPE = enum.auto()  # ValType
+    VAL_TYPES = enum.auto()  # tuple of ValType
+
+
+@attrs.frozen(eq=False, repr=False)
+class Instr:
+    """One row. `code` is the opcode byte, or prefix << 16 | sub-opcode. `width` is the number of bytes that a load or
+    store touches, `value` the type it puts on the stack or takes from it. Rows are compared by identity."""
+
+    code: int
+    name: str
+    immediate: Immediate = Immediate.NONE
+    params: tuple[ValType, ...] | None = None
+    results: tuple[ValType, ...] | None = None
+    feature: Feature = Feature.MVP
+    width: int = 0
+    value: ValType | None = None
+    #: The name as a Python identifier: `i32_add`.
+    ident: str = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "ident", self.name.replace(".", "_"))
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+#: A decoded instruction: byte offset in the module, row, immediate in the form that its kind names.
+Op: TypeAlias = "tuple[int, Instr, object]"

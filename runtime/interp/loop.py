@@ -1,0 +1,236 @@
+"""The interpreter's loop: runs one frame until it is left, and the frames that it calls, on a list of its own.
+
+No Python recursion: a deep guest costs heap, not stack. Handlers signal memory out of bounds by the exceptions that
+indexing raises anyway (a test on every access would cost more than the access); host code runs outside of that net,
+so that its own exceptions are never mistaken for traps.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from ..errors import Trap, TrapCode
+from ..exec import shadow
+from ..exec.context import ExecContext
+from ..exec.host import enter, unwind
+from ..exec.poll import check
+from ..exec.state import Suspended
+from ..instances.func import FuncInst, TailCall, Unwind, WasmFunc
+from ..values import Value
+from .code import CALL, INVOKE, LOOP, RETURN, TAIL, Block, Prepared, Registers, Site
+from .spill import entry_frame, func_of, site_frame, spill_callers
+
+#: What a handler raises for an access out of bounds.
+_OUT_OF_BOUNDS = (struct.error, IndexError)
+#: Gives a function's code, preparing it at first.
+Preparer: TypeAlias = Callable[[WasmFunc], Prepared]
+
+
+class Machine:
+    """One run of the interpreter within an execution: the frame at hand and those that wait for it."""
+
+    def __init__(self, ctx: ExecContext, prepared: Preparer, size: int) -> None:
+        self.ctx = ctx
+        self.prepared = prepared
+        self.word = ctx.requests.word
+        #: Frames that wait for a callee, outermost first: the call's site and the registers.
+        self.stack: list[tuple[Site, Registers]] = []
+        #: Frames that were there before, and our first one.
+        self.base = ctx.depth
+        self.room = ctx.limits.frames - ctx.depth
+        self.cells_before = ctx.cells
+        self.cells = ctx.cells + size
+
+    def run(self, regs: Registers, block: Block) -> tuple[Value, ...]:
+        """Run from `block` until the first frame returns. May suspend."""
+        op: Any = None
+        site: Site | None = None
+        where: Any = None
+        func: FuncInst
+        args: tuple[Value, ...]
+        word, stack = self.word, self.stack
+        try:
+            while True:
+                try:
+                    ops, term, site, where = block
+                    while True:
+                        while site is None:
+                            for op in ops:
+                                op(regs)
+                            ops, term, site, where = term(regs)
+                        kind = site.kind
+                        if kind == LOOP:
+                            if word[0]:
+                                self._poll_loop(site, regs)
+                            site = None
+                        elif kind == CALL:
+                            regs = self._call(site, regs)
+                            ops, term, site, where = site.target.entry  # type: ignore[union-attr]  # set by _call
+                        elif kind == RETURN:
+                            if not stack:
+                                return self._finish(site, regs)
+                            regs, (ops, term, site, where) = self._return(site, regs)
+                        else:
+                            func, args = self._callee(site, regs)
+                            if not isinstance(func, WasmFunc):
+                                break
+                            regs, (ops, term, site, where) = self._enter(site, regs, func, args)
+                except _OUT_OF_BOUNDS:
+                    raise Trap(TrapCode.OUT_OF_BOUNDS_MEMORY) from None
+                result = self._host(site, regs, func, args)
+                if isinstance(result, TailCall):
+                    regs, block = self._enter(site, regs, result.func, result.args)  # type: ignore[arg-type]
+                    continue
+                if site.kind >= TAIL and not stack:
+                    return self._done(result)
+                regs, block = self._deliver(site, regs, result)
+        except Unwind:
+            raise
+        except BaseException as error:
+            self._left(error, regs, site, where, op)
+            raise
+
+    # Calls between functions of modules ----------------------------------------------------------------------------
+
+    def _call(self, site: Site, regs: Registers) -> Registers:
+        """A call within the module: the callee's registers."""
+        target = site.target
+        if target is None:
+            target = site.target = self.prepared(regs[0].funcs[site.index])
+        slots = site.slots
+        if site.take is not None:
+            callee = [regs[0], *site.take(regs), *target.tail]
+        elif slots:
+            callee = [regs[0], regs[slots[0]], *target.tail]
+        else:
+            callee = [regs[0], *target.tail]
+        self._push(site, regs, target)
+        if self.word[0]:
+            self._poll_entry(target, callee)
+        return callee
+
+    def _push(self, site: Site, regs: Registers, target: Prepared) -> None:
+        """The frame at hand begins to wait for a callee. Traps past the limits."""
+        self.cells += target.size
+        if len(self.stack) >= self.room or self.cells > self.ctx.limits.cells:
+            raise Trap(TrapCode.STACK_OVERFLOW)
+        self.stack.append((site, regs))
+        if self.ctx.counters.count_wasm_calls:
+            self.ctx.counters.wasm_calls += 1
+
+    def _callee(self, site: Site, regs: Registers) -> tuple[FuncInst, tuple[Value, ...]]:
+        """Whom a site calls, and with what. Traps where an indirect call has no right target."""
+        args = site.take(regs) if site.take is not None else tuple([regs[i] for i in site.slots])
+        kind = site.kind
+        if kind in (INVOKE, TAIL):
+            return regs[0].funcs[site.index], args
+        elems = regs[0].tables[site.index].elems
+        index = regs[site.at]
+        if index >= len(elems):
+            raise Trap(TrapCode.UNDEFINED_ELEMENT)
+        func = elems[index]
+        if func is None:
+            raise Trap(TrapCode.UNINITIALIZED_ELEMENT, f"{TrapCode.UNINITIALIZED_ELEMENT.value} {index}")
+        if func.type != site.type:
+            raise Trap(TrapCode.INDIRECT_CALL_TYPE)
+        return func, args
+
+    def _enter(self, site: Site, regs: Registers, func: WasmFunc, args: tuple[Value, ...]) -> tuple[Registers, Block]:
+        """Begin a function's frame, in place of the one at hand for a tail call."""
+        code = self.prepared(func)
+        callee = [func.instance, *args, *code.tail]
+        if site.kind >= TAIL:
+            self.cells += code.size - len(regs)
+        else:
+            self._push(site, regs, code)
+        if func.instance is not regs[0]:
+            shadow.note(self.ctx, func.instance)
+        if self.word[0]:
+            self._poll_entry(code, callee)
+        return callee, code.entry
+
+    def _return(self, site: Site, regs: Registers) -> tuple[Registers, Block]:
+        """Hand the results to the frame that waits."""
+        caller, below = self.stack.pop()
+        self.cells -= len(regs)
+        slots = site.slots
+        if site.take is not None:
+            below[caller.dest : caller.dest + len(slots)] = site.take(regs)
+        elif slots:
+            below[caller.dest] = regs[slots[0]]
+        return below, caller.next  # type: ignore[return-value]  # every call site has one
+
+    def _finish(self, site: Site, regs: Registers) -> tuple[Value, ...]:
+        return self._done(tuple([regs[i] for i in site.slots]))
+
+    def _done(self, values: tuple[Value, ...]) -> tuple[Value, ...]:
+        self.ctx.depth = self.base - 1
+        self.ctx.cells = self.cells_before
+        return values
+
+    # The host ------------------------------------------------------------------------------------------------------
+
+    def _host(
+        self, site: Site, regs: Registers, func: FuncInst, args: tuple[Value, ...]
+    ) -> tuple[Value, ...] | TailCall:
+        """Call host functions until one returns, or asks for a function of a module in its place."""
+        ctx = self.ctx
+        ctx.depth, ctx.cells = self.base + len(self.stack), self.cells
+        if site.kind >= TAIL:
+            ctx.depth, ctx.cells = ctx.depth - 1, ctx.cells - len(regs)
+        try:
+            while not isinstance(func, WasmFunc):
+                result = enter(ctx, func, regs[0], args)
+                if not isinstance(result, TailCall):
+                    return result
+                func, args = result.func, result.args
+            return TailCall(func, args)
+        except Unwind:
+            if site.kind < TAIL:
+                ctx.spilled.append(site_frame(site, regs))
+            spill_callers(ctx, self.stack)
+            raise
+
+    def _deliver(self, site: Site, regs: Registers, values: tuple[Value, ...]) -> tuple[Registers, Block]:
+        """A host function's results go to the frame that called it, or that a tail call left waiting."""
+        if site.kind >= TAIL:
+            self.cells -= len(regs)
+            site, regs = self.stack.pop()
+        regs[site.dest : site.dest + len(values)] = values
+        return regs, site.next  # type: ignore[return-value]  # every call site has one
+
+    # Check points --------------------------------------------------------------------------------------------------
+
+    def _poll_loop(self, site: Site, regs: Registers) -> None:
+        found = check(self.ctx.requests)
+        if found is not None:
+            self.ctx.depth = self.base + len(self.stack)
+            self.ctx.spilled.append(site_frame(site, regs))
+            self._leave(found)
+
+    def _poll_entry(self, code: Prepared, callee: Registers) -> None:
+        found = check(self.ctx.requests)
+        if found is not None:
+            self.ctx.depth = self.base + len(self.stack)
+            self.ctx.spilled.append(entry_frame(code, callee))
+            self._leave(found)
+
+    def _leave(self, why: Suspended) -> None:
+        self.ctx.cells = self.cells
+        spill_callers(self.ctx, self.stack)
+        unwind(self.ctx, why)
+
+    def _left(self, error: BaseException, regs: Registers, site: Site | None, where: Any, op: Any) -> None:
+        """An error goes through our frames: note where each was."""
+        ctx = self.ctx
+        if site is not None:
+            ctx.passed(error, func_of(site.code, regs), site.pc)
+        elif where is not None:
+            code, handlers, offsets = where
+            offset = offsets[handlers.index(op)] if op in handlers else code.code.start
+            ctx.passed(error, func_of(code, regs), offset)
+        for caller, below in reversed(self.stack):
+            ctx.passed(error, func_of(caller.code, below), caller.pc)
+        self._done(())

@@ -1,0 +1,97 @@
+"""A function body becomes blocks of handlers, once for each module; every look-up is done here and none while running.
+
+Unreachable instructions are passed over: behind an unconditional branch no block is being filled until the `else` or
+`end` that somebody can reach.
+"""
+
+from __future__ import annotations
+
+from ..instr.model import Instr
+from ..module import Module
+from . import memory as _memory
+from . import table as _table
+from .code import Prepared
+from .control import CONTROL
+from .registry import condition, make
+from .translator import Label, Translator
+
+#: Operands and results of the rows whose types the table leaves open. Loads and stores are told by their `value`.
+_ARITY: dict[str, tuple[int, int]] = {
+    "global.get": (0, 1),
+    "global.set": (1, 0),
+    "select": (3, 1),
+    "select_t": (3, 1),
+    "memory.size": (0, 1),
+    "memory.grow": (1, 1),
+    "memory.fill": (3, 0),
+    "memory.copy": (3, 0),
+    "memory.init": (3, 0),
+    "data.drop": (0, 0),
+    "table.get": (1, 1),
+    "table.set": (2, 0),
+    "table.size": (0, 1),
+    "table.grow": (2, 1),
+    "table.fill": (3, 0),
+    "table.copy": (3, 0),
+    "table.init": (3, 0),
+    "elem.drop": (0, 0),
+    "ref.is_null": (1, 1),
+    "ref.func": (0, 1),
+}
+_OPENING = ("block", "loop", "if")
+#: The files whose import registers handlers.
+HANDLERS = (_memory, _table)
+
+
+def arity(row: Instr) -> tuple[int, int]:
+    """How many operands an instruction outside `CONTROL` takes, and how many results it gives."""
+    if row.params is not None and row.results is not None:
+        return len(row.params), len(row.results)
+    if row.width:
+        return (2, 0) if ".store" in row.name else (1, 1)
+    return _ARITY[row.name]
+
+
+def prepare(module: Module, index: int) -> Prepared:
+    """The code of the module's own function `index`."""
+    t = Translator(module, index)
+    results = t.side.func.results
+    t.labels.append(Label(t.side.func, t.returns(tuple(map(t.home, range(len(results))))), results))
+    unreached = 0
+    ops = t.body.ops
+    while t.at < len(ops):
+        t.pc, row, immediate = ops[t.at]
+        if t.block is None and (unreached or row.name not in ("else", "end")):
+            # Only the nesting matters here.
+            unreached += (row.name in _OPENING) - (row.name == "end")
+        else:
+            step = CONTROL.get(row.name)
+            if step is not None:
+                step(t, immediate)
+            else:
+                _compute(t, row, immediate)
+        t.at += 1
+    return t.done()
+
+
+def _compute(t: Translator, row: Instr, immediate: object) -> None:
+    """An instruction from operands to at most one result, written where it is wanted: into the local that the next
+    instruction sets, or straight into the branch that it decides."""
+    takes, gives = arity(row)
+    operands = t.pop(takes)
+    following = t.next_op()
+    if gives and following is not None:
+        name, target = following[0].name, following[1]
+        if name in ("br_if", "if"):
+            t.condition = condition(row, operands)
+            if t.condition is not None:
+                return
+        elif name in ("local.set", "local.tee"):
+            local = 1 + int(target)
+            t.release(local)
+            t.emit(make(row, immediate, local, operands))
+            if name == "local.tee":
+                t.stack.append(local)
+            t.at += 1
+            return
+    t.emit(make(row, immediate, t.push() if gives else 0, operands))

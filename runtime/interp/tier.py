@@ -1,0 +1,53 @@
+"""The interpreter as a tier: the reference, which can go on from any frame."""
+
+from __future__ import annotations
+
+from ..errors import Trap, TrapCode
+from ..exec.context import ExecContext
+from ..exec.frames import WasmFrame
+from ..exec.host import unwind
+from ..exec.poll import check
+from ..instances.func import WasmFunc
+from ..values import Value
+from .code import Prepared
+from .loop import Machine
+from .prepare import prepare
+from .spill import entry_frame, refill
+
+
+def prepared(func: WasmFunc) -> Prepared:
+    """The code of a function; prepared at its first call and kept with its module."""
+    cache = func.instance.module.prepared
+    code = cache.get(func.code.index)
+    if not isinstance(code, Prepared):
+        code = cache[func.code.index] = prepare(func.instance.module, func.code.index)
+    return code
+
+
+class Interpreter:
+    """Pure Python, on any Python; everything that validates runs here."""
+
+    name = "interpreter"
+
+    def call(self, ctx: ExecContext, func: WasmFunc, args: tuple[Value, ...]) -> tuple[Value, ...]:
+        """Call `func`. May suspend."""
+        code = prepared(func)
+        if ctx.depth >= ctx.limits.frames or ctx.cells + code.size > ctx.limits.cells:
+            raise Trap(TrapCode.STACK_OVERFLOW)
+        ctx.depth += 1
+        if ctx.counters.count_wasm_calls:
+            ctx.counters.wasm_calls += 1
+        regs = [func.instance, *args, *code.tail]
+        if ctx.requests.word[0]:
+            found = check(ctx.requests)
+            if found is not None:
+                ctx.spilled.append(entry_frame(code, regs))
+                unwind(ctx, found)
+        return Machine(ctx, prepared, code.size).run(regs, code.entry)
+
+    def resume(self, ctx: ExecContext, frame: WasmFrame, inbox: tuple[Value, ...] | None) -> tuple[Value, ...]:
+        """Go on in a recorded frame. May suspend."""
+        code = prepared(frame.func)
+        ctx.cells -= code.size  # the machine counts it from here on
+        regs, block = refill(code, frame, inbox)
+        return Machine(ctx, prepared, code.size).run(regs, block)

@@ -1,0 +1,53 @@
+"""Matching imports with what there is for them, by name and by type (spec 4.5.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+from ..declarations import Declarations, Import
+from ..errors import UnlinkableError
+from ..instances.instance import Extern
+from ..module import Module
+from ..types import ExternType, describe, matches
+
+#: Where externs come from: a function of module and name that gives None for what it hasn't got, or the externs by
+#: module and name (an instance's `exports` is such an inner mapping).
+Imports: TypeAlias = Callable[[str, str], Extern | None] | Mapping[str, Mapping[str, Extern]]
+
+
+def resolve(module: Module, imports: Imports) -> list[Extern]:
+    """The externs for the module's imports, in order.
+
+    Raises UnlinkableError: where some are missing it names all of them, else the first of a wrong type. What is given
+    and not imported is ignored.
+    """
+    decls = module.decls
+    look_up = imports if callable(imports) else _look_up(imports)
+    found = [look_up(item.module, item.name) for item in decls.imports]
+    externs = [extern for extern in found if extern is not None]
+    if len(externs) < len(found):
+        missing = [item for item, extern in zip(decls.imports, found, strict=True) if extern is None]
+        names = ", ".join(dict.fromkeys(f"{_name(i)} ({describe(_wanted(decls, i))})" for i in missing))
+        raise UnlinkableError(f"unknown import: {names}", tuple(dict.fromkeys((i.module, i.name) for i in missing)))
+    for item, extern in zip(decls.imports, externs, strict=True):
+        want, have = _wanted(decls, item), extern.type
+        if not matches(have, want):
+            raise UnlinkableError(
+                f"incompatible import type: {_name(item)} is to be a {describe(want)}, "
+                f"but what is given is a {describe(have)}"
+            )
+    return externs
+
+
+def _look_up(imports: Mapping[str, Mapping[str, Extern]]) -> Callable[[str, str], Extern | None]:
+    nothing: Mapping[str, Extern] = {}
+    return lambda module, name: imports.get(module, nothing).get(name)
+
+
+def _name(item: Import) -> str:
+    return f"{item.module}.{item.name}"
+
+
+def _wanted(decls: Declarations, item: Import) -> ExternType:
+    return decls.types[item.desc] if isinstance(item.desc, int) else item.desc

@@ -1,0 +1,49 @@
+"""What checking a function finds out on the way, for whoever executes it.
+
+Keys are indexes into the decoded body (the list of `Op`), not byte offsets. Only reachable code is described:
+instructions behind an unconditional branch up to the next `end` or `else` never run and may lack types.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import attrs
+
+from ..types import ValType
+
+
+@attrs.define
+class Block:
+    """A structured instruction, or the function's body itself (`kind` "func", `start` -1).
+
+    A branch to a loop goes to `start` and carries `params`; a branch to any other kind goes behind `end` and carries
+    `results`. `height` is the number of operands beneath the parameters at its entry.
+    """
+
+    kind: Literal["func", "block", "loop", "if"]
+    start: int
+    params: tuple[ValType, ...]
+    results: tuple[ValType, ...]
+    height: int
+    end: int = -1
+    else_: int = -1
+
+
+@attrs.define
+class SideTable:
+    """A by-product of checking a function body."""
+
+    #: The body itself.
+    func: Block
+    #: Structured instructions by index of their opening instruction; dead ones are left out.
+    blocks: dict[int, Block] = attrs.field(factory=dict)
+    #: Operand types at each check point: at a `loop` all operands with its parameters; at a call (`call`,
+    #: `call_indirect`) those beneath its arguments. Tail calls leave nothing behind and are not listed.
+    operands: dict[int, tuple[ValType, ...]] = attrs.field(factory=dict)
+    #: One byte for each instruction: 1 where it can't be reached.
+    dead: bytearray = attrs.field(factory=bytearray)
+    #: Types of parameters and declared locals, in order.
+    locals: tuple[ValType, ...] = ()
+    #: The most operands that are ever on the stack.
+    max_height: int = 0

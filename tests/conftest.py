@@ -1,0 +1,35 @@
+"""Settings that hold for every test, and the table of what the spec scripts skipped."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+
+import pytest
+from hypothesis import settings
+
+from tests.support.spec import SPEC_COUNTS
+
+# No deadline: a slow machine is no defect.
+settings.register_profile("house", deadline=None, print_blob=True)
+settings.load_profile("house")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print, for each way of running the spec scripts, the commands passed, failed, and skipped by feature."""
+    totals: dict[str, Counter[str]] = defaultdict(Counter)
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.stats.get(outcome, ()):
+            for name, value in getattr(report, "user_properties", ()):
+                if name == SPEC_COUNTS and report.when == "call":
+                    mode, counts = value
+                    totals[mode].update(counts)
+    if not totals:
+        return
+    terminalreporter.section("spec commands")
+    modes = sorted(totals)
+    rows = ["passed", "failed"]
+    rows += sorted({row for counts in totals.values() for row in counts} - set(rows))
+    width = max(map(len, rows))
+    terminalreporter.write_line(" " * width + "".join(f"{mode:>12}" for mode in modes))
+    for row in rows:
+        terminalreporter.write_line(f"{row:<{width}}" + "".join(f"{totals[mode][row]:>12}" for mode in modes))

@@ -1,0 +1,46 @@
+"""WebAssembly's own test scripts, straight and with a suspension at every k-th check point."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hostsdk.cli.wast_engine import ScriptEngine, Tier
+from hostsdk.cli.wast_script import TEXT_FORMAT, run_script
+from runtime import EngineConfig, Feature
+from tests.support.spec import NO_SCRIPTS, SPEC_COUNTS, spec_json, spec_scripts
+
+#: What a command may be skipped for.
+REASONS = {TEXT_FORMAT} | {feature.text for feature in Feature if feature not in EngineConfig().features}
+NO_SCRIPT = pytest.param(None, marks=pytest.mark.skip(reason=NO_SCRIPTS))
+MODES = [
+    pytest.param(None, id="plain"),
+    pytest.param(1, id="suspend-1", marks=pytest.mark.slow),
+    pytest.param(7, id="suspend-7", marks=pytest.mark.slow),
+]
+
+
+def expected_failures(tier: Tier) -> set[str]:
+    """Commands known to fail on a tier, as `script:line`; each has its reason behind a `#`."""
+    text = Path(__file__).with_name("expected").joinpath(f"{tier}.txt").read_text()
+    return {line.partition("#")[0].strip() for line in text.splitlines()} - {""}
+
+
+@pytest.mark.spec
+@pytest.mark.parametrize("tier", ["interpreter"])
+@pytest.mark.parametrize("every", MODES)
+@pytest.mark.parametrize("script", spec_scripts() or [NO_SCRIPT], ids=lambda path: path.stem if path else "none")
+def test_script(script: Path, every: int | None, tier: Tier, record_property: Callable[[str, object], None]) -> None:
+    """Every command of the specification's scripts passes, also when the execution is suspended and resumed on its
+    way; one is skipped only for a feature that the engine doesn't have, or because it is in the text format."""
+    tally = run_script(spec_json(script), ScriptEngine(tier, every))
+    counts = {"passed": tally.passed, "failed": len(tally.failed)}
+    counts |= {f"skipped: {reason}": count for reason, count in tally.skipped.items()}
+    record_property(SPEC_COUNTS, ("plain" if every is None else f"suspend {every}", counts))
+    known = {entry for entry in expected_failures(tier) if entry.partition(":")[0] == script.stem}
+    failed = {f"{script.stem}:{line.split(':')[1]}": line for line in tally.failed}
+    assert not [line for entry, line in failed.items() if entry not in known], "commands failed"
+    assert not known - failed.keys(), "commands are listed as failing but passed"
+    assert tally.skipped.keys() <= REASONS, "commands were skipped for something that the engine has"

@@ -1,0 +1,45 @@
+"""WebAssembly's own test scripts: where they are, and each as JSON commands with its modules."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from .build import run_tool, wasm_tools, wasm_tools_version
+from .cache import ROOT, cached_dir
+
+#: Why tests of the scripts are skipped where there are none.
+NO_SCRIPTS = "no spec scripts: set WASM_SPEC_TESTS to a checkout of WebAssembly/testsuite, or put one in ../shared/spec"
+#: Name of the property by which a spec test reports its counts: (mode, {what became of the commands: how many}).
+SPEC_COUNTS = "spec-counts"
+
+
+def spec_dir() -> Path | None:
+    """The folder with the scripts: `WASM_SPEC_TESTS`, or `../shared/spec` beside the project; None if there is none.
+
+    A folder that `WASM_SPEC_TESTS` names has to be there: a mistyped name must not look like a pass.
+    """
+    named = os.environ.get("WASM_SPEC_TESTS")
+    if named:
+        path = Path(named)
+        if not any(path.glob("*.wast")):
+            raise FileNotFoundError(f"WASM_SPEC_TESTS names {named}, which holds no .wast files")
+        return path
+    path = ROOT.parent / "shared" / "spec"
+    return path if path.is_dir() else None
+
+
+def spec_scripts() -> list[Path]:
+    """The scripts of the specification itself; those of proposals lie in folders of their own."""
+    folder = spec_dir()
+    return [] if folder is None else sorted(folder.glob("*.wast"))
+
+
+def spec_json(script: Path) -> Path:
+    """The JSON form of `script`, its modules beside it."""
+
+    def build(folder: Path) -> None:
+        output = str(folder / f"{script.stem}.json")
+        run_tool([wasm_tools(), "json-from-wast", str(script), "--output", output, "--wasm-dir", str(folder)])
+
+    return cached_dir("spec", (wasm_tools_version(), script.name, script.read_bytes()), build) / f"{script.stem}.json"

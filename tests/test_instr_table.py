@@ -1,0 +1,130 @@
+"""The instruction table against `wasm-tools`: an independent witness for codes, names, immediates and types."""
+
+from __future__ import annotations
+
+import pytest
+
+from runtime.binary.code import bodies
+from runtime.binary.sections import decode
+from runtime.features import AVAILABLE
+from runtime.instr import control, memory, numeric, table
+from runtime.instr.index import BY_CODE, BY_NAME, absent_opcode, join
+from runtime.instr.model import Immediate, Instr
+from runtime.types import EXTERNREF, F64, I32
+
+from .support.build import run_tool, wasm_tools, wat
+
+_ROWS = sorted(BY_NAME.values(), key=lambda row: row.code)
+#: An immediate of each kind in the text format, and what the decoder makes of it.
+_SAMPLES: dict[Immediate, tuple[str, object]] = {
+    Immediate.NONE: ("", None),
+    Immediate.BLOCK_TYPE: ("(result i32)", I32),
+    Immediate.LABEL: ("3", 3),
+    Immediate.LABELS: ("1 200 0", ((1, 200), 0)),
+    Immediate.FUNC: ("300", 300),
+    Immediate.CALL_INDIRECT: ("2 (type 1)", (2, 1)),
+    Immediate.LOCAL: ("5", 5),
+    Immediate.GLOBAL: ("4", 4),
+    Immediate.TABLE: ("3", 3),
+    Immediate.TABLE_TABLE: ("1 2", (1, 2)),
+    Immediate.TABLE_ELEM: ("1 2", (1, 2)),
+    Immediate.ELEM: ("6", 6),
+    Immediate.MEMARG: ("2 offset=300 align=1", (0, 300, 2)),
+    Immediate.MEMORY: ("2", 2),
+    Immediate.MEMORY_MEMORY: ("1 2", (1, 2)),
+    Immediate.MEMORY_DATA: ("1 2", (1, 2)),
+    Immediate.DATA: ("3", 3),
+    Immediate.I32: ("-2", 0xFFFF_FFFE),
+    Immediate.I64: ("-2", 0xFFFF_FFFF_FFFF_FFFE),
+    Immediate.F32: ("1.5", 1.5),
+    Immediate.F64: ("-2.5", -2.5),
+    Immediate.REF_TYPE: ("extern", EXTERNREF),
+    Immediate.VAL_TYPES: ("(result i32 f64)", (I32, F64)),
+}
+
+
+def _text(row: Instr, immediate: str) -> str:
+    """`row` as a function body in the text format."""
+    name = "select" if row.name == "select_t" else row.name
+    match name:
+        case "block" | "loop" | "if":
+            return f"{name} {immediate} end"
+        case "else":
+            return "if else end"
+        case "end":
+            return ""
+        case _:
+            return f"{name} {immediate}"
+
+
+def _decoded(text: str) -> list[list[tuple[str, object]]]:
+    """Names and immediates of each function of a module in the text format."""
+    data = wat(text)
+    decls = decode(data, AVAILABLE)
+    return [[(row.name, imm) for _, row, imm in ops] for _, ops in bodies(data, decls, AVAILABLE)]
+
+
+def test_every_row_is_decoded_from_what_an_assembler_writes() -> None:
+    """Code, name and immediates of every row are those of the text format (spec 5.4, 6.5)."""
+    functions = "\n".join(f"(func {_text(row, _SAMPLES[row.immediate][0])})" for row in _ROWS)
+    found = _decoded(f'(module (type (func)) (type (func (param i32))) (data "")\n{functions})')
+    assert len(found) == len(_ROWS)
+    for row, ops in zip(_ROWS, found, strict=True):
+        want = (row.name, _SAMPLES[row.immediate][1])
+        assert want in ops, f"{row.name}: {ops}"
+
+
+def test_every_immediate_kind_has_a_row() -> None:
+    """No kind of immediate is left over from an instruction that is gone."""
+    assert {row.immediate for row in _ROWS} == set(Immediate)
+
+
+def test_fixed_types_are_the_standards() -> None:
+    """A validator that is not ours accepts each fixed type, so a wrong row can't agree with itself."""
+    functions = []
+    for row in _ROWS:
+        if row.params is None or row.results is None:
+            continue
+        immediate = _SAMPLES[row.immediate][0]
+        gets = " ".join(f"local.get {i}" for i in range(len(row.params)))
+        params, results = (" ".join(map(repr, types)) for types in (row.params, row.results))
+        functions.append(f"(func (param {params}) (result {results}) {gets} {row.name} {immediate})")
+    assert len(functions) > 140
+    run_tool([wasm_tools(), "validate", "-"], stdin=wat("(module " + "\n".join(functions) + ")"))
+
+
+def test_loads_and_stores_say_what_they_move() -> None:
+    """`value` is the type on the stack and `width` the natural alignment, which is what an assembler writes if told
+    nothing."""
+    rows = [row for row in _ROWS if row.immediate is Immediate.MEMARG]
+    loads = [row for row in rows if "load" in row.name]
+    stores = [row for row in rows if "store" in row.name]
+    assert loads + stores == rows
+    functions = [f"(func (param i32) (result {row.value}) local.get 0 {row.name})" for row in loads]
+    functions += [f"(func (param i32 {row.value}) local.get 0 local.get 1 {row.name})" for row in stores]
+    text = "(module (memory 1) " + "\n".join(functions) + ")"
+    run_tool([wasm_tools(), "validate", "-"], stdin=wat(text))
+    for row, ops in zip(rows, _decoded(text), strict=True):
+        assert ops[-2] == (row.name, (row.width.bit_length() - 1, 0, 0))
+
+
+def test_doubles_are_refused() -> None:
+    """A code or a name that occurs twice is an error when the rows are joined, not a silent winner."""
+    nop = BY_NAME["nop"]
+    for other in Instr(nop.code, "other"), Instr(0x7777, nop.name):
+        with pytest.raises(ValueError, match="twice"):
+            join([nop], [other])
+
+
+def test_rows_and_codes_of_absent_features_do_not_overlap() -> None:
+    """A code is either a row or another proposal's, so adding the rows means taking the codes out."""
+    assert [row.name for row in _ROWS if absent_opcode(row.code) is not None] == []
+    groups = (control.ROWS, table.ROWS, memory.ROWS, numeric.ROWS)
+    assert sum(map(len, groups)) == len(BY_CODE) == len(BY_NAME)
+
+
+def test_idents_are_python_names() -> None:
+    """`ident` is what handlers and lowerings are named after."""
+    assert BY_NAME["i32.trunc_sat_f64_u"].ident == "i32_trunc_sat_f64_u"
+    assert all(row.ident.isidentifier() for row in _ROWS)
+    assert len({row.ident for row in _ROWS}) == len(_ROWS)
