@@ -263,6 +263,8 @@ def _record(cls: type, place: Place, within: Within) -> Record:
         hints = typing.get_type_hints(cls, localns=dict(place.locals), include_extras=True)
     except NameError as error:
         raise place.error(Text.UNKNOWN_NAME, name=error.name, text=cls.__name__) from None
+    except Exception as error:  # an annotation is any expression
+        raise place.error(Text.UNREADABLE, text=cls.__name__, why=error) from error
     own = Forward(cls)
     within = {**within, cls: own}
     fields: list[tuple[str, str, Cell]] = []

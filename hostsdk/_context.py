@@ -7,14 +7,15 @@ outside of one.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Generic, Literal, overload
+from typing import Any, Generic, Literal, cast, overload
 
 import attrs
 
 from ._binding import Binding
 from ._blocking import BlockUntil, CheckInterrupt, NotYet
 from ._callback import CallOp
-from ._engine import ExecContext, FuncType, RuntimeInstance, State, StateError, Trap, TrapCode, WaitSet, make_exit
+from ._engine import Budget, ExecContext, FuncType, MemInst, RuntimeInstance, State, StateError, WaitSet, make_exit
+from ._frozen import freeze, thaw
 from ._memory import GuestMemory
 from ._question import Ask, Question
 from ._resources import Resources
@@ -91,9 +92,11 @@ class Context(Generic[S]):
     def once(self, fn: Callable[[], T]) -> T:
         """Run `fn` once, whatever restarts come: its result, plain data, is kept in the record.
 
-        An exception is kept, too, and raised again. Raises RecordError for a result that is not plain data.
+        A Ptr or FuncRef counts as plain. An exception is kept, too, and raised again. Raises RecordError for a result
+        that is not plain data.
         """
-        return self._now.step("once", getattr(fn, "__name__", ""), fn)
+        frozen = self._now.step("once", getattr(fn, "__name__", ""), lambda: freeze(fn()))
+        return cast("T", thaw(frozen, self))
 
     def acquire(self, fn: Callable[[], T], *, release: Callable[[T], object]) -> T:
         """Get a live object once and hold it for the whole call, over restarts; `release` is called with it, once,
@@ -142,42 +145,24 @@ class Context(Generic[S]):
     def read(self, addr: int, size: int) -> bytes:
         """For pointers and buffers: a copy, journaled."""
         memory = self._guest_memory()
-        call = self._now
-        journal = call.journal
-        if journal is None:
-            return _out_of_bounds() if memory is None else memory.read(addr, size)
-        entry = journal.next("read", "")
-        if entry is None:
-            data = _out_of_bounds() if memory is None else memory.read(addr, size)
-            journal.append("read", "", data)
-            return data
-        value: Any = entry.value
-        return value  # type: ignore[no-any-return]  # reads are journaled as bytes
+        return self._now.step("read", "", lambda: memory.read(addr, size))
 
     def write(self, addr: int, data: bytes) -> None:
         """For pointers and buffers: written now, and not again in a replay."""
         memory = self._guest_memory()
-        journal = self._now.journal
-        if journal is not None:
-            if journal.next("write", "") is not None:
-                return
-            journal.append("write", "", None)
-        if memory is None:
-            _out_of_bounds()
-        else:
-            memory.write(addr, data)
+        self._now.step("write", "", lambda: memory.write(addr, data))
 
     def size(self) -> int:
-        """The memory's size in bytes; 0 where the guest exports none."""
+        """The memory's size in bytes, journaled; 0 where the guest exports none."""
         memory = self._guest_memory()
-        return 0 if memory is None else len(memory.data)
+        return self._now.step("size", "", lambda: len(memory.data))
 
     def function(self, index: int, type_: FuncType) -> object:
         """The function at an index of the guest's function table. Traps in four ways; see `Access`."""
         return self._binding.table_function(self._caller, index, type_)
 
-    def _guest_memory(self) -> Any:
-        return self._binding.memory(self._caller)
+    def _guest_memory(self) -> MemInst:
+        return self._binding.memory(self._caller) or _NO_MEMORY
 
     # For operations ------------------------------------------------------------------------------------------------
 
@@ -188,8 +173,8 @@ class Context(Generic[S]):
         return self._execution
 
 
-def _out_of_bounds() -> bytes:
-    raise Trap(TrapCode.OUT_OF_BOUNDS_MEMORY)
+#: Stands for the memory of a guest that exports none: every access is out of bounds.
+_NO_MEMORY = MemInst(bytearray(), 0, Budget(0))
 
 
 class BlockingContext(Context[S]):

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import runtime as _runtime
+
+if "ExecContext" not in getattr(_runtime, "__all__", ()):
+    _place = getattr(_runtime, "__file__", None) or getattr(_runtime, "__path__", "somewhere else")
+    raise ImportError(f"hostsdk needs its own package 'runtime', and {_place} hides it; give that another name")
+
 from runtime import (
     EXTERNREF,
     F32,
@@ -10,6 +16,7 @@ from runtime import (
     I64,
     M32,
     M64,
+    Budget,
     Clock,
     Counters,
     CString,
@@ -121,6 +128,7 @@ __all__ = [
     "I64",
     "M32",
     "M64",
+    "Budget",
     "CString",
     "Clock",
     "Counters",

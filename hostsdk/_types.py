@@ -10,6 +10,7 @@ from __future__ import annotations
 import reprlib
 import warnings
 from collections.abc import Generator
+from operator import attrgetter
 from typing import Annotated, Any, Generic, Protocol, TypeAlias, cast
 
 import attrs
@@ -68,7 +69,8 @@ class Ptr(Generic[T]):
 
     #: The address in bytes.
     addr: int
-    _cell: Cell
+    # A record and the forward reference to it within itself are the same type.
+    _cell: Cell = attrs.field(eq=attrgetter("text"))
     _access: Access = attrs.field(eq=False)
 
     def load(self) -> T:

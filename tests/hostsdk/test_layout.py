@@ -130,6 +130,7 @@ def test_linked_lists() -> None:
     assert head.offset(1).addr == 44
     assert head.load().next.load().value == 2
     assert head.load().next.load().next.load().value == 1
+    assert head.load().next == head.offset(1) != head
     assert head.text == "Ptr[Node]"
     assert repr(head.load()) == "Node(value=1, next=Ptr[Node](0x2c), visit=FuncRef[[Ptr[Node]], None](0))"
 

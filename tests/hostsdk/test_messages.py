@@ -394,3 +394,47 @@ def test_a_field_is_named() -> None:
     with pytest.raises(SignatureError, match=r"^kv\.get: parameter 'p': Sized\.count: 'int' has no size") as info:
         cell_of(Sized, PLACE)
     assert (info.value.module, info.value.function, info.value.parameter) == ("kv", "get", "p")
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("def f(ctx: Context, *args) -> None: ...\n", "parameter 'args': '*args' takes any number"),
+        ("def f(*args: Context) -> None: ...", "parameter 'args': is the context and has no annotation"),
+        ("def f(ctx: Context) -> CStr: ...", "result: 'CStr' can't be a result"),
+        ("def f(ctx: Context) -> Bytes: ...", "result: 'Bytes' can't be a result"),
+        ("def f(ctx: Context) -> ExternRef: ...", "result: 'ExternRef' can't be a result"),
+        ("def f(ctx: Context) -> str: ...", "result: 'str' can't be a result"),
+        ("def f(ctx: Context, p: Ptr[Str]) -> None: ...", "parameter 'p': 'Str' can't lie behind a pointer"),
+        ("def f(ctx: Context, p: Ptr[bytes]) -> None: ...", "parameter 'p': 'bytes' has no layout"),
+        ("def f(ctx: Context, p: Steps[i32]) -> None: ...", "parameter 'p': 'Steps[i32]' is not a WebAssembly type"),
+        ("def f(ctx: Context, p: [i32, u8]) -> None: ...", "parameter 'p': "),
+        ("def f(ctx: Context, p: Stored[Ptr[u8]]) -> None: ...", "parameter 'p': Stored[...] is for results"),
+        ("def f(ctx: Context, p: None) -> None: ...", "parameter 'p': 'None' is not a WebAssembly type"),
+        ("def f(ctx: Context, p: Context[int]) -> None: ...", "parameter 'p': a context comes first"),
+        ("def f(ctx: Context) -> Stored[str]: ...", "result: 'str' has no layout"),
+        (
+            "import attrs\n@attrs.frozen\nclass R:\n    x: Missing\n"
+            "@kv.function\ndef f(ctx: Context, p: Ptr[R]) -> None: ...",
+            "parameter 'p': the name 'Missing' is not known",
+        ),
+        (
+            "import attrs\n@attrs.frozen\nclass R:\n    x: u8[1]\n"
+            "@kv.function\ndef f(ctx: Context, p: Ptr[R]) -> None: ...",
+            "parameter 'p': the annotation 'R' can't be read",
+        ),
+    ],
+)
+def test_other_mistakes(source: str, said: str) -> None:
+    """Whatever stands in an annotation, the answer is a SignatureError about that place."""
+    with pytest.raises(SignatureError) as info:
+        registering(source)()
+    assert str(info.value).startswith(f"kv.f: {said}")
+
+
+def test_a_pointer_kind_is_checked() -> None:
+    """`ctx.memory.pointer` takes Ptr[...], and says so."""
+    wrong: Any = MEMORY.pointer
+    for kind in (u32, Ptr, int, FuncRef[[], None]):
+        with pytest.raises(SignatureError, match=r"^pointer: "):
+            wrong(kind, 0)

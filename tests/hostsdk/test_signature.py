@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from typing import Annotated, Any, NewType, NoReturn
 
@@ -131,6 +132,13 @@ def test_new_types_aliases_and_further_metadata(strings: bool) -> None:
     source = "def f(ctx: Context, a: Fd, b: Annotated[u8, 'note'], c: Cursor) -> Annotated[i32, 'note']: ..."
     f = define(source, strings=strings, **names)
     assert [p.text for p in spec("function", f).signature.params] == ["i32", "u8", "Ptr[Ptr[u32]]"]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="the type statement came with 3.12")
+def test_type_statements() -> None:
+    """The language's own aliases are what they stand for, too."""
+    f = define("type Cursor = Ptr[Ptr[Word]]\ntype Word = u32\ndef f(ctx: Context, c: Cursor) -> None: ...")
+    assert [p.text for p in spec("function", f).signature.params] == ["Ptr[Ptr[u32]]"]
 
 
 def test_wrapped_functions_and_methods() -> None:

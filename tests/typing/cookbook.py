@@ -52,8 +52,13 @@ from hostsdk import (
     u64,
 )
 
+
 # 1. A key-value store: plain functions, a state with an end.
-kv = HostModule("kv", state=lambda: sqlite3.connect(":memory:", check_same_thread=False), close=sqlite3.Connection.close)
+def open_store() -> sqlite3.Connection:
+    return sqlite3.connect(":memory:", check_same_thread=False)
+
+
+kv = HostModule("kv", state=open_store, close=sqlite3.Connection.close)
 
 
 @kv.function
