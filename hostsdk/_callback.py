@@ -37,7 +37,7 @@ class CallOp(Operation[W]):
                 func = ctx._binding.target(ctx._caller, self.func)
                 args = callee.lower(self.args)
                 entry = record.append("call", self.func.name or "", None, pending=True)
-                record.settle(entry, call_back(ctx._ctx, func, args, call.scheduled))
+                record.settle(entry, call_back(ctx._ctx, func, args, call.manner.scheduled))
             elif entry.pending:
                 if record.throw is not None:
                     error, record.throw = record.throw, None
@@ -45,7 +45,7 @@ class CallOp(Operation[W]):
                 values, record.inbox = record.inbox, None
                 record.settle(entry, values or ())
         except Exception as error:
-            if isinstance(error, Trap) and not call.catch_traps:
+            if isinstance(error, Trap) and not call.manner.catch_traps:
                 call.trapped = error
             if entry is not None:
                 record.fail(entry, error)

@@ -103,8 +103,8 @@ class Context(Generic[S]):
         when the call ends: returned, failed or dropped. A call that holds one can't be saved."""
         table = self._binding.resources
         call = self._now
-        if call.record is None:
-            raise StateError(f"{call.where}: acquire in a plain function, which has no record; use `with` or `try`")
+        if not call.manner.restartable:
+            raise StateError(f"{call.manner.where}: acquire in a plain function, which has no record; use `with`")
 
         def get() -> int:
             return table.find(table.add(fn(), close=release), object).identity

@@ -10,12 +10,13 @@ from typing import Any, Self, TypeAlias, cast
 
 import attrs
 
+from ._adaptor import lifting, lowering
 from ._annotations import Place, guest_type
 from ._binding import Binding
 from ._engine import (
     Counters,
     Engine,
-    Exited,
+    ExitRequested,
     Feature,
     Func,
     FuncType,
@@ -33,17 +34,25 @@ from ._engine import (
     Store,
     Table,
     TimedOut,
+    Unfinished,
+    WasmError,
     WasmFunc,
+    arguments,
     begin_instantiation,
+    conclude,
     control,
+    python_results,
+    render,
+    run_through,
     snapshot,
 )
+from ._engine import Returned as RuntimeReturned
 from ._enter import BoundFunction
 from ._errors import MissingExport
-from ._execution import Execution, raise_outcome
+from ._execution import Execution
 from ._messages import Text
 from ._module import HostModule
-from ._outcomes import CallInterrupted, CallStopped, Outcome, Returned, Suspended, Timeout, Trapped, Unanswered
+from ._outcomes import CallInterrupted, CallStopped, Timeout, Unanswered
 from ._question import Question
 from ._resources import ResourceTable
 from ._types import FuncRef, P, W, Wasm
@@ -100,6 +109,8 @@ class Export:
         self._instance = instance
         self.name = name
         self.func = func
+        self._lower = lowering(func.type)
+        self._lift = lifting(func.type)
 
     @property
     def type(self) -> FuncType:
@@ -108,7 +119,24 @@ class Export:
 
     def __call__(self, *args: int | float) -> Any:
         """Like `Instance.call` without options."""
-        return self._instance.call(self.name, *args)
+        return self._call(args, None, None)
+
+    def _call(self, args: tuple[Any, ...], interrupt: Interrupt | None, timeout: float | None) -> Any:
+        instance = self._instance
+        if instance._closed or instance._raw.abandoned is not None:
+            instance._check_usable()
+        func, canonical = self.func, self._lower(args)
+        if canonical is None:
+            canonical = arguments(func.type, args, self.name)
+        ctx = instance._store.context()
+        ctx.next_call = func.inst, canonical
+        outcome = run_through(ctx, interrupt, timeout)
+        if type(outcome) is not RuntimeReturned:
+            return instance._unusual(Execution(instance, self.name, args, ctx), outcome)
+        instance._store.recycle(ctx)
+        if self._lift is not None:
+            return self._lift(outcome.values)
+        return python_results(func.type, outcome.values, instance._store)
 
     def __repr__(self) -> str:
         return f"<Export {self.name} {self.type!r}>"
@@ -164,7 +192,9 @@ class Instance:
             self._linked(begun.instance)
             if begun.start is not None:
                 execution = Execution(self, "(start)", (), begun.start)
-                self._finish(execution, execution._run(interrupt, timeout, faults=False))
+                outcome = run_through(begun.start, interrupt, timeout)
+                if not isinstance(outcome, RuntimeReturned):
+                    self._unusual(execution, outcome)
         except BaseException:
             self.close()
             raise
@@ -228,8 +258,10 @@ class Instance:
         execution; `ExitRequested` where the guest asked to exit; MissingExport, TypeError, OverflowError for a call
         that can't begin; ReentrancyError and InstanceAbandoned.
         """
-        execution = self.start(name, *args)
-        return self._finish(execution, execution._run(interrupt, timeout, faults=False))
+        export = self.exports.get(name)
+        if export is None:
+            raise MissingExport(Text.NO_EXPORT(name=name))
+        return export._call(args, interrupt, timeout)
 
     def start(self, name: str, *args: int | float) -> Execution:
         """A call to be run step by step, kept and saved. Nothing has run yet. Raises MissingExport, TypeError,
@@ -248,19 +280,27 @@ class Instance:
 
     def main(self, *, interrupt: Interrupt | None = None, timeout: float | None = None) -> int:
         """Run a command, the export `_start`; its exit code, 0 where it returns. Raises what `call` raises."""
-        execution = self.start("_start")
-        outcome = execution._run(interrupt, timeout, faults=False)
-        if isinstance(outcome, Exited):
-            return outcome.code
-        self._finish(execution, outcome)
+        try:
+            self.call("_start", interrupt=interrupt, timeout=timeout)
+        except ExitRequested as exit_:
+            return exit_.code
         return 0
 
-    def _finish(self, execution: Execution, outcome: Outcome) -> Wasm:
-        if not isinstance(outcome, Suspended):
-            return raise_outcome(execution, outcome)
+    def _unusual(self, execution: Execution, outcome: object) -> Wasm:
+        """A plain call that has not returned: raises what it is to raise."""
+        context = execution._context
+        execution._outcome = execution._convert(outcome)
+        try:
+            return conclude(context, outcome)  # type: ignore[arg-type,return-value]  # it never returns values here
+        except Unfinished as unfinished:
+            suspended = unfinished.outcome
+        except Exception as error:
+            if context.trace and not isinstance(error, WasmError):
+                error.add_note("WebAssembly backtrace, innermost first:\n" + render(context.trace))
+            raise
         explanation = execution.explain()
         execution.drop()
-        raise _stopped(execution, outcome, explanation)
+        raise _stopped(execution, suspended.reason, explanation)
 
     def _function(self, name: str) -> Func:
         if name == "(start)":
@@ -386,9 +426,9 @@ def _attempt(errors: list[BaseException], step: Callable[[], object]) -> None:
         errors.append(error)
 
 
-def _stopped(execution: Execution, outcome: Suspended, explanation: str) -> CallStopped:
+def _stopped(execution: Execution, reason: object, explanation: str) -> CallStopped:
     call = f"{execution.name}({', '.join(map(repr, execution.args))})"
-    match outcome.reason:
+    match reason:
         case TimedOut():
             return Timeout(f"{call} timed out", execution, explanation)
         case Interrupted():
@@ -397,8 +437,8 @@ def _stopped(execution: Execution, outcome: Suspended, explanation: str) -> Call
             return Unanswered(
                 f"{call} asked {question!r}, and a plain call can't answer", execution, explanation, question
             )
-    return CallStopped(f"{call} was suspended: {outcome.reason}", execution, explanation)
+    return CallStopped(f"{call} was suspended: {reason}", execution, explanation)
 
 
 Execution._adopt = Instance._adopt
-__all__ = ["Export", "Exports", "Instance", "Module", "Returned", "Trapped"]
+__all__ = ["Export", "Exports", "Instance", "Module"]

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import attrs
 
+from ._adaptor import Adapted, adapt
 from ._binding import Binding
 from ._callback import TailCallRequest
 from ._context import BlockingContext, Context
@@ -24,9 +25,10 @@ from ._engine import (
     Value,
     make_dropped,
 )
+from ._errors import ResultError
 from ._messages import Text
 from ._ops import Operation
-from ._restart import Call
+from ._restart import Call, Manner
 from ._signature import FunctionSpec, Style
 from ._types import Step
 
@@ -57,6 +59,21 @@ class BoundFunction:
         self.where = f"{spec.module}.{spec.name}"
         self.func = HostFunc(spec.signature.type, self)
         self._plain = spec.style in (Style.PLAIN, Style.PURE)
+        self._manner = Manner(
+            self.where, not self._plain, spec.catch_traps, spec.callbacks == "scheduled"
+        )  # fmt: skip
+        short = None
+        if spec.style is not Style.GENERATOR:
+            finish = self._finish_plain if self._plain else self._finish
+            short = adapt(
+                spec.fn, spec.signature, finish, context=spec.style is not Style.PURE, recorded=not self._plain
+            )
+        #: The short way in, for a signature of numbers; the long one.
+        self._enter_first: Adapted = short or (self._plain_generic if self._plain else self._first)
+        #: What every plain call is to its context: nothing is journaled.
+        self._plain_call = Call(self._manner)
+        #: The execution that was here last, and its context: nearly always the next one's, too.
+        self._last: tuple[ExecContext | None, Context[Any] | None] = None, None
 
     # The engine's protocol -----------------------------------------------------------------------------------------
 
@@ -64,15 +81,24 @@ class BoundFunction:
         self, border: ExecContext, caller: RuntimeInstance | None, args: tuple[Value, ...], frame: HostFrame | None
     ) -> Results:
         """Run the function, or go on with it. May suspend where it is restartable."""
-        ctx = self._context(border)
-        outer = ctx._call, ctx._caller
+        last, ctx = self._last
+        if last is not border or ctx is None:
+            ctx = self._context(border)
+            self._last = border, ctx
+        call, where = ctx._call, ctx._caller
         ctx._caller = caller
         try:
             if self._plain:
-                return self._run_plain(ctx, args)
+                ctx._call = self._plain_call
+                results: Results = self._enter_first(ctx, args)
+                return results
             return self._run_restartable(ctx, border, caller, args, frame)
+        except Exception as error:
+            if self._plain:
+                return self._mapped(error)
+            raise
         finally:
-            ctx._call, ctx._caller = outer
+            ctx._call, ctx._caller = call, where
 
     def drop(self, border: ExecContext, frame: HostFrame) -> None:
         """Clean up after a call that will not go on: the generator sees `Dropped`, what was acquired is released."""
@@ -81,7 +107,7 @@ class BoundFunction:
         record = frame.record
         if record is None:
             return  # it had not been entered yet
-        ctx._call, ctx._caller = self._call(record), frame.caller
+        ctx._call, ctx._caller = Call(self._manner, border.limits.journal, record), frame.caller
         try:
             if isinstance(frame.live, Live):
                 _refuse(frame.live.generator)
@@ -102,26 +128,17 @@ class BoundFunction:
             found = contexts[self.binding, kind] = kind(self.binding, border)
         return found
 
-    def _call(self, record: Record | None) -> Call:
-        spec = self.spec
-        return Call(
-            self.where, record, generator=spec.style is Style.GENERATOR, catch_traps=spec.catch_traps,
-            scheduled=spec.callbacks == "scheduled",
-        )  # fmt: skip
-
-    def _run_plain(self, ctx: Context[Any], args: tuple[Value, ...]) -> Results:
+    def _plain_generic(self, ctx: Context[Any], args: tuple[Value, ...]) -> Results:
         spec, signature = self.spec, self.spec.signature
-        ctx._call = self._call(None)
-        plain = None
-        try:
-            plain = signature.decode(args, ctx)
-            bound = signature.bind(plain, ctx)
-            value = spec.fn(*bound) if spec.style is Style.PURE else spec.fn(ctx, *bound)
-        except Exception as error:
-            return self._mapped(error)
+        plain = signature.decode(args, ctx)
+        bound = signature.bind(plain, ctx)
+        value = spec.fn(*bound) if spec.style is Style.PURE else spec.fn(ctx, *bound)
+        return self._finish_plain(value, plain, ctx)
+
+    def _finish_plain(self, value: object, plain: tuple[Any, ...], ctx: Context[Any]) -> Results:
         if isinstance(value, TailCallRequest):
             raise StateError(Text.PLAIN_TAIL(where=self.where))
-        return signature.encode(value, plain, ctx)
+        return self.spec.signature.encode(value, plain, ctx)
 
     def _run_restartable(
         self,
@@ -131,33 +148,69 @@ class BoundFunction:
         args: tuple[Value, ...],
         frame: HostFrame | None,
     ) -> Results:
-        record = frame.record if frame is not None and frame.record is not None else Record(border.limits.journal)
-        call = ctx._call = self._call(record)
-        live = frame.live if frame is not None else None
+        call = ctx._call = Call(self._manner, border.limits.journal, None if frame is None else frame.record)
         try:
-            plain = self._arguments(ctx, call, record, args)
-            if self.spec.style is Style.GENERATOR:
-                value = self._run_generator(ctx, record, plain, live)
-            else:
-                record.rewind()
-                value = self.spec.fn(ctx, *self.spec.signature.bind(plain, ctx))
-            self._check_done(record)
-            if call.trapped is not None:
-                raise call.trapped
-            results = self._results(ctx, call, value, plain)
-        except Unwind:
             if frame is None:
-                frame = HostFrame(self.func, caller, args)
-            frame.record, frame.live = record, record.live
-            border.spilled.append(frame)
+                results: Results = self._enter_first(ctx, args)
+            else:
+                results = self._again(ctx, call, args, frame.live)
+        except Unwind:
+            self._spill(ctx, call, border, caller, args, frame)
             raise
         except BaseException as error:
-            self._release(record)
+            if call.record is not None:
+                self._release(call.record)
             if call.trapped is not None:
                 raise call.trapped from error
             return self._mapped(error)
-        self._release(record)
+        if call.record is not None:
+            self._release(call.record)
         return results
+
+    def _first(self, ctx: Context[Any], args: tuple[Value, ...]) -> Results:
+        """The first entry, the long way."""
+        return self._again(ctx, ctx._now, args, None)
+
+    def _again(self, ctx: Context[Any], call: Call, args: tuple[Value, ...], live: object) -> Results:
+        """An entry with a record: from the top, answered from the journal, or into the generator that stayed alive."""
+        record = call.recorded()
+        plain = self._arguments(ctx, call, record, args)
+        if self.spec.style is Style.GENERATOR:
+            value = self._run_generator(ctx, record, plain, live)
+        else:
+            record.rewind()
+            value = self.spec.fn(ctx, *self.spec.signature.bind(plain, ctx))
+        return self._finish(value, plain, ctx)
+
+    def _finish(self, value: object, plain: tuple[Any, ...], ctx: Context[Any]) -> Results:
+        """The function has returned: its results, unless its record says that it can't have."""
+        call = ctx._now
+        if call.record is not None:
+            self._check_done(call.record)
+        if call.trapped is not None:
+            raise call.trapped
+        if isinstance(value, TailCallRequest):
+            func, args = value.resolve(ctx, self.spec.signature.type)
+            return TailCall(func, args)
+        with call.atomic():
+            return self.spec.signature.encode(value, plain, ctx)
+
+    def _spill(
+        self,
+        ctx: Context[Any],
+        call: Call,
+        border: ExecContext,
+        caller: RuntimeInstance | None,
+        args: tuple[Value, ...],
+        frame: HostFrame | None,
+    ) -> None:
+        """The function has left the stack: its frame, with all that it needs to be entered again."""
+        record = call.recorded()
+        self._arguments(ctx, call, record, args)
+        if frame is None:
+            frame = HostFrame(self.func, caller, args)
+        frame.record, frame.live = record, record.live
+        border.spilled.append(frame)
 
     def _arguments(self, ctx: Context[Any], call: Call, record: Record, args: tuple[Value, ...]) -> Any:
         """The plain arguments: decoded once, since memory may change under a suspended call."""
@@ -206,16 +259,9 @@ class BoundFunction:
         if record.replaying:
             raise RecordError(Text.SHORT_REPLAY(where=self.where, done=record.cursor, all=len(record.entries)))
 
-    def _results(self, ctx: Context[Any], call: Call, value: object, plain: Any) -> Results:
-        if isinstance(value, TailCallRequest):
-            func, args = value.resolve(ctx, self.spec.signature.type)
-            return TailCall(func, args)
-        with call.atomic():
-            return self.spec.signature.encode(value, plain, ctx)
-
     def _mapped(self, error: BaseException) -> Results:
         """Results that tell the guest of `error`, or the error itself."""
-        results = self.spec.signature.errno(error)
+        results = None if isinstance(error, ResultError) else self.spec.signature.errno(error)
         if results is None:
             raise error
         return results

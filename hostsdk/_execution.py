@@ -17,9 +17,7 @@ from ._engine import (
     SnapshotError,
     State,
     StateError,
-    Status,
     TraceLine,
-    Trap,
     Trapped,
     control,
     render,
@@ -33,7 +31,6 @@ from ._engine import Suspended as RuntimeSuspended
 from ._module import HostModule
 from ._numbers import NUMBERS
 from ._outcomes import Outcome, Returned, Suspended
-from ._types import Wasm
 
 if TYPE_CHECKING:
     from ._embed import Instance, Module
@@ -64,11 +61,8 @@ class Execution:
         ended, ReentrancyError while the instance is in the middle of another call, and InstanceAbandoned after one
         that ended in the middle.
         """
-        return self._run(interrupt, timeout, faults=True)
-
-    def _run(self, interrupt: Interrupt | None, timeout: float | None, *, faults: bool) -> Outcome:
         self.instance._check_usable()
-        self._outcome = self._convert(run_through(self._context, interrupt, timeout, faults=faults))
+        self._outcome = self._convert(run_through(self._context, interrupt, timeout, faults=True))
         return self._outcome
 
     def resume(self, *, interrupt: Interrupt | None = None, timeout: float | None = None) -> Outcome:
@@ -204,19 +198,4 @@ class Execution:
         return cls(instance, extra["name"], tuple(extra["args"]), restored.ctx)
 
 
-def raise_outcome(execution: Execution, outcome: Outcome) -> Wasm:
-    """The value of an execution that has returned, as a plain call gives it; what it raises otherwise."""
-    match outcome:
-        case Returned(values):
-            return None if not values else values[0] if len(values) == 1 else values
-        case Trapped(trap):
-            raise trap
-        case Failed(error):
-            note = execution.backtrace
-            if note and isinstance(error, Exception):
-                error.add_note("WebAssembly backtrace, innermost first:\n" + render(note))
-            raise error
-    raise StateError(f"the call ended with {outcome}")
-
-
-__all__ = ["Execution", "Status", "Trap", "raise_outcome"]
+__all__ = ["Execution"]

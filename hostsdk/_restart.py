@@ -17,25 +17,44 @@ from ._engine import Entry, Record, StateError, Trap
 T = TypeVar("T")
 
 
-@attrs.define(eq=False)
-class Call:
-    """The call that a context serves at the moment. Without `record` nothing is journaled: a plain function."""
+@attrs.frozen(eq=False)
+class Manner:
+    """What holds for every call of a function."""
 
     where: str
-    record: Record | None = None
-    #: Attempts and `once` in progress, one inside the other.
-    direct: int = 0
-    #: How deep in journaled operations that may not contain another one.
-    generator: bool = False
+    restartable: bool = False
     catch_traps: bool = False
+    #: Callbacks always run on the run loop.
     scheduled: bool = False
-    #: A callee's trap that the function was not allowed to keep to itself.
-    trapped: Trap | None = None
+
+
+class Call:
+    """The call that a context serves at the moment. One that has journaled nothing has no record."""
+
+    __slots__ = ("direct", "limit", "manner", "record", "trapped")
+
+    def __init__(self, manner: Manner, limit: int = 0, record: Record | None = None) -> None:
+        self.manner = manner
+        #: Entries that a journal may have.
+        self.limit = limit
+        self.record = record
+        #: Attempts and `once` in progress, one inside the other.
+        self.direct = 0
+        #: A callee's trap that the function was not allowed to keep to itself.
+        self.trapped: Trap | None = None
+
+    def recorded(self) -> Record:
+        """The record, begun now if there was nothing to record before."""
+        if self.record is None:
+            self.record = Record(self.limit)
+        return self.record
 
     @property
     def journal(self) -> Record | None:
-        """Where the step at hand is to be journaled; None inside an atomic one."""
-        return None if self.direct else self.record
+        """Where the step at hand is to be journaled; None inside an atomic one and in a plain function."""
+        if self.direct or not self.manner.restartable:
+            return None
+        return self.record or self.recorded()
 
     @contextmanager
     def atomic(self) -> Iterator[None]:
@@ -68,11 +87,12 @@ class Call:
 
     def must_journal(self, what: str) -> Record:
         """The record, for an operation that suspends. Raises StateError where that can't be."""
+        where = self.manner.where
         if self.direct:
-            raise StateError(f"{self.where}: {what} inside an attempt or a once: that step is atomic and can't suspend")
-        if self.record is None:
-            raise StateError(f"{self.where}: {what} in a plain function; register it with @restartable")
-        return self.record
+            raise StateError(f"{where}: {what} inside an attempt or a once: that step is atomic and can't suspend")
+        if not self.manner.restartable:
+            raise StateError(f"{where}: {what} in a plain function; register it with @restartable")
+        return self.record or self.recorded()
 
 
 def answer(entry: Entry) -> T:  # type: ignore[type-var]  # a journal holds what the step gave

@@ -5,7 +5,7 @@ nothing of that package.
 """
 
 from . import control, snapshot
-from .calls import ExitRequested, Unfinished, finish, handle_restart, handle_restart_once, run_through
+from .calls import ExitRequested, Unfinished, conclude, finish, handle_restart, handle_restart_once, run_through
 from .declarations import ExternKind
 from .engine import Engine, EngineConfig
 from .errors import (
@@ -212,6 +212,7 @@ __all__ = [
     "begin_instantiation",
     "call_back",
     "check_interrupt",
+    "conclude",
     "control",
     "f32_from_bits",
     "f32_from_python",

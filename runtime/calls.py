@@ -78,6 +78,8 @@ def run_through(
     injected restarts are handed back, too."""
     deadline = None if timeout is None else ctx.requests.clock.monotonic() + timeout
     outcome = running.run(ctx, interrupt, deadline=deadline)
+    if type(outcome) is Returned:
+        return outcome
     while not (faults and isinstance(outcome, Suspended) and isinstance(outcome.reason, Injected)):
         after = handle_restart_once(ctx, outcome, interrupt, deadline)
         if after is outcome:
@@ -93,8 +95,12 @@ def finish(ctx: ExecContext, interrupt: Interrupt | None = None, timeout: float 
     out, or asked something that nobody answers. In a call nested in a host function, a request made of the outer
     execution drops this one and raises NestedSuspension, and an exit ends the outer execution, too.
     """
+    return conclude(ctx, run_through(ctx, interrupt, timeout))
+
+
+def conclude(ctx: ExecContext, outcome: Outcome) -> tuple[Value, ...]:
+    """The results of an execution that has returned. Raises what `finish` raises for any other outcome."""
     nested = ctx.requests.parent is not None
-    outcome = run_through(ctx, interrupt, timeout)
     match outcome:
         case Returned(values):
             return values

@@ -13,6 +13,9 @@ from .exec.run import current
 from .instances.instance import Instance
 from .limits import Limits
 
+#: Contexts that a store keeps: more than one only for several threads.
+_SPARE = 4
+
 
 @attrs.define(eq=False)
 class Store:
@@ -25,6 +28,8 @@ class Store:
     instances: list[Instance] = attrs.field(factory=list)
     #: Restarts to inject into executions that begin from now on.
     injector: Injector | None = None
+    #: Contexts of calls that have returned, for the next ones: making one costs as much as a short call.
+    _spare: list[ExecContext] = attrs.field(factory=list, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self.counters.count_wasm_calls = self.engine.config.count_wasm_calls
@@ -40,5 +45,16 @@ class Store:
                 above.tier, above.limits, requests, above.driver, self.counters, config.callbacks,
                 depth=above.depth, nesting=above.nesting + 1, cells=above.cells,
             )  # fmt: skip
+        if self._spare:
+            spare = self._spare.pop()
+            spare.requests.injector = self.injector
+            return spare
         requests = Requests(config.clock, self.injector)
         return ExecContext(self.engine.tier, self.limits, requests, self.engine.driver, self.counters, config.callbacks)
+
+    def recycle(self, ctx: ExecContext) -> None:
+        """Take back the context of a call that has returned. Nobody may hold it any more."""
+        requests = ctx.requests
+        if requests.parent is None and requests.exit_code is None and len(self._spare) < _SPARE:
+            ctx.reuse()
+            self._spare.append(ctx)

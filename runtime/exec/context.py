@@ -67,6 +67,15 @@ class ExecContext:
     #: Data of the owner: hostsdk keeps its execution and its recorder here.
     owner: object = None
 
+    def reuse(self) -> None:
+        """Be fresh again, after an execution that has returned and that nobody holds."""
+        self.state = State.READY
+        self.depth = self.nesting = self.cells = self.hosts = 0
+        self.trace.clear()
+        self.touched.clear()
+        self.requests.checks = 0
+        self.requests.skip = False
+
     def passed(self, error: BaseException, func: FuncInst, offset: int | None) -> None:
         """Note that `error` has left a frame of `func`."""
         entry = line(func, offset)

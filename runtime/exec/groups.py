@@ -1,4 +1,8 @@
-"""One activation at a time in a group of instances; entering last-in, first-out from a host function is fine."""
+"""One activation at a time in a group of instances; entering last-in, first-out from a host function is fine.
+
+No lock: an execution first takes its place in the group's list, which is one atomic step, and then looks at who stands
+before it. Of two that come at once, exactly one sees nobody.
+"""
 
 from __future__ import annotations
 
@@ -9,38 +13,42 @@ from ..instances.instance import Instance
 from .context import ExecContext
 from .state import State
 
-_LOCK = threading.Lock()
-
 
 def enter_group(ctx: ExecContext, instance: Instance) -> None:
     """Claim the instance's group for `ctx`, which may hold it already.
 
     Raises ReentrancyError where another execution is suspended in it, or runs in it on another thread.
     """
+    active = instance.group.root().active
     thread = threading.get_ident()
-    with _LOCK:
-        active = instance.group.root().active
-        top = active[-1] if active else None
-        if top is ctx:
-            ctx.thread = thread
-            return
-        if ctx in active:
+    if ctx in active:
+        if active[-1] is not ctx:
             raise ReentrancyError("the execution has another one on top of it, which must end first")
-        if isinstance(top, ExecContext):
-            if top.state is not State.RUNNING:
-                raise ReentrancyError(
-                    f"{instance!r} is in the middle of another call, which is suspended: resume or drop that first"
-                )
-            if top.thread != thread:
-                raise ReentrancyError(f"{instance!r} is running on another thread; give each thread its own instance")
-        active.append(ctx)
         ctx.thread = thread
+        return
+    active.append(ctx)
+    if active[0] is not ctx:
+        below = active[active.index(ctx) - 1]
+        if isinstance(below, ExecContext):
+            reason = _refusal(below, instance, thread)
+            if reason is not None:
+                active.remove(ctx)
+                raise ReentrancyError(reason)
+    ctx.thread = thread
+
+
+def _refusal(below: ExecContext, instance: Instance, thread: int) -> str | None:
+    """Why nobody may enter on top of `below`; None where that is its own host function's nested call."""
+    if below.state is not State.RUNNING:
+        return f"{instance!r} is in the middle of another call, which is suspended: resume or drop that first"
+    if below.thread != thread:
+        return f"{instance!r} is running on another thread; give each thread its own instance"
+    return None
 
 
 def leave_groups(ctx: ExecContext) -> None:
     """The execution has ended: give back every group that it was in."""
-    with _LOCK:
-        for instance in ctx.touched:
-            active = instance.group.root().active
-            if ctx in active:
-                active.remove(ctx)
+    for instance in ctx.touched:
+        active = instance.group.root().active
+        if ctx in active:
+            active.remove(ctx)

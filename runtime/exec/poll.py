@@ -57,7 +57,6 @@ class Requests:
 
     def arm(self, interrupt: Interrupt | None, deadline: float | None) -> None:
         """Attach what one run listens to."""
-        self.expired = False
         if interrupt is not None:
             self.attachments.append(interrupt.attach(self))
         if deadline is not None:
@@ -67,6 +66,8 @@ class Requests:
 
     def disarm(self) -> None:
         """The run is over: nothing reaches it any more."""
+        if self._alarm is None and not self.attachments:
+            return
         for attachment in self.attachments:
             attachment.detach()
         self.attachments.clear()
@@ -84,18 +85,19 @@ class Requests:
 
     def refresh(self) -> None:
         """Set the word if a request is standing."""
-        if any(r.standing for r in self.chain()):
-            self.word[0] = 1
-
-    @property
-    def standing(self) -> bool:
-        """Whether a check may find something here. An injector always may, at any check."""
-        return self.injector is not None or self.urgent
+        inbox: Requests | None = self
+        while inbox is not None:
+            if inbox.injector is not None or inbox.urgent:
+                self.word[0] = 1
+                return
+            inbox = inbox.parent
 
     @property
     def urgent(self) -> bool:
         """Whether somebody waits for the execution to look."""
-        return self.exit_code is not None or self.expired or any(a.standing for a in self.attachments)
+        if self.exit_code is not None or self.expired:
+            return True
+        return bool(self.attachments) and any(a.standing for a in self.attachments)
 
     def sleep(self, driver: Driver, waits: WaitSet) -> None:
         """Have `driver` carry out a wait that a request ends. Injected faults belong to check points and end none."""

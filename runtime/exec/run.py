@@ -168,7 +168,7 @@ def _ended(error: BaseException) -> Outcome:
 def _settle(ctx: ExecContext, outcome: Outcome) -> Outcome:
     ctx.state = move(ctx.state, STATE_OF[type(outcome)])
     if ctx.state is not State.SUSPENDED:
-        if not isinstance(outcome, Returned):
+        if ctx.state is not State.RETURNED:
             shadow.restore(ctx, ctx.state.value)
         leave_groups(ctx)
         ctx.touched.clear()

@@ -33,6 +33,13 @@ def restore(ctx: ExecContext, how: str) -> None:
 
 def pointer_of(instance: Instance) -> GlobalInst | None:
     """The guest's stack pointer; None where it can't be told."""
+    if not instance.stack_pointer_known:
+        instance.stack_pointer = _find(instance)
+        instance.stack_pointer_known = True
+    return instance.stack_pointer
+
+
+def _find(instance: Instance) -> GlobalInst | None:
     exported: object = instance.exports.get(NAME)
     if isinstance(exported, GlobalInst):
         return exported

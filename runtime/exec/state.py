@@ -33,6 +33,11 @@ def is_restartable(code: int) -> bool:
 
 
 class State(enum.Enum):
+    """Where an execution is."""
+
+    # Enum's own is a Python function, and every call makes several moves.
+    __hash__ = object.__hash__
+
     READY = "ready"
     RUNNING = "running"
     SUSPENDED = "suspended"
@@ -53,9 +58,12 @@ MOVES: dict[State, frozenset[State]] = {
 }
 
 
+_NONE: frozenset[State] = frozenset()
+
+
 def move(old: State, new: State) -> State:
     """`new`, where the move is legal. Raises StateError otherwise."""
-    if new not in MOVES.get(old, ()):
+    if new not in MOVES.get(old, _NONE):
         raise StateError(f"an execution that is {old.value} can't become {new.value}")
     return new
 

@@ -32,6 +32,9 @@ class Instance:
     mem: MemInst | None = None
     #: Why the instance can't be used any more; see `exec.shadow`.
     abandoned: str | None = None
+    #: The guest's stack pointer and whether it has been looked for; see `exec.shadow`.
+    stack_pointer: GlobalInst | None = None
+    stack_pointer_known: bool = False
     #: Owner's own data (hostsdk keeps its instance here); the engine never looks.
     owner: object = None
 

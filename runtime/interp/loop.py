@@ -163,7 +163,8 @@ class Machine:
         return below, caller.next  # type: ignore[return-value]  # every call site has one
 
     def _finish(self, site: Site, regs: Registers) -> tuple[Value, ...]:
-        return self._done(tuple([regs[i] for i in site.slots]))
+        slots = site.slots
+        return self._done((regs[slots[0]],) if len(slots) == 1 else tuple([regs[i] for i in slots]))
 
     def _done(self, values: tuple[Value, ...]) -> tuple[Value, ...]:
         self.ctx.depth = self.base - 1
