@@ -1,0 +1,100 @@
+/* Programs whose time is all computing. Each export takes how much to do and gives a checksum. */
+
+typedef unsigned int u32;
+typedef unsigned char u8;
+typedef unsigned long long u64;
+
+#define EXPORT(name) __attribute__((export_name(#name)))
+
+static u8 heap[1 << 20];
+
+static u32 fib_(u32 n) { return n < 2 ? n : fib_(n - 1) + fib_(n - 2); }
+EXPORT(fib) u32 fib(u32 n) { return fib_(n); }
+
+EXPORT(sieve) u32 sieve(u32 n) {
+    u32 found = 0;
+    for (u32 i = 0; i < n; i++) heap[i] = 1;
+    for (u32 i = 2; i < n; i++) {
+        if (!heap[i]) continue;
+        found++;
+        for (u32 k = 2 * i; k < n; k += i) heap[k] = 0;
+    }
+    return found;
+}
+
+EXPORT(collatz) u32 collatz(u32 n) {
+    u32 best = 0;
+    for (u32 i = 1; i < n; i++) {
+        u32 steps = 0;
+        for (u64 x = i; x != 1; steps++) x = x & 1 ? 3 * x + 1 : x / 2;
+        if (steps > best) best = steps;
+    }
+    return best;
+}
+
+EXPORT(matmul) u32 matmul(u32 n) {
+    double *a = (double *)heap, *b = a + n * n, *c = b + n * n;
+    for (u32 i = 0; i < n * n; i++) { a[i] = i % 7; b[i] = i % 5; }
+    for (u32 i = 0; i < n; i++)
+        for (u32 j = 0; j < n; j++) {
+            double sum = 0;
+            for (u32 k = 0; k < n; k++) sum += a[i * n + k] * b[k * n + j];
+            c[i * n + j] = sum;
+        }
+    double all = 0;
+    for (u32 i = 0; i < n * n; i++) all += c[i] * (i % 3);
+    return (u32)all;
+}
+
+EXPORT(crc) u32 crc(u32 n) {
+    u32 sum = ~0u;
+    for (u32 i = 0; i < n; i++) {
+        sum ^= (u8)(i * 31 + 7);
+        for (u32 bit = 0; bit < 8; bit++) sum = sum & 1 ? sum >> 1 ^ 0xEDB88320u : sum >> 1;
+    }
+    return ~sum;
+}
+
+static void sort_(u32 *v, int low, int high) {
+    if (low >= high) return;
+    u32 pivot = v[(low + high) / 2];
+    int i = low, k = high;
+    while (i <= k) {
+        while (v[i] < pivot) i++;
+        while (v[k] > pivot) k--;
+        if (i <= k) { u32 t = v[i]; v[i++] = v[k]; v[k--] = t; }
+    }
+    sort_(v, low, k);
+    sort_(v, i, high);
+}
+
+EXPORT(quicksort) u32 quicksort(u32 n) {
+    u32 *v = (u32 *)heap, seed = 1, sum = 0;
+    for (u32 i = 0; i < n; i++) { seed = seed * 1103515245u + 12345u; v[i] = seed >> 8; }
+    sort_(v, 0, (int)n - 1);
+    for (u32 i = 0; i < n; i++) sum = sum * 31 + v[i];
+    return sum;
+}
+
+EXPORT(mandelbrot) u32 mandelbrot(u32 n) {
+    u32 inside = 0;
+    for (u32 y = 0; y < n; y++)
+        for (u32 x = 0; x < n; x++) {
+            double cr = 3.0 * x / n - 2.25, ci = 3.0 * y / n - 1.5, r = 0, i = 0;
+            u32 turn = 0;
+            for (; turn < 50 && r * r + i * i < 4; turn++) { double t = r * r - i * i + cr; i = 2 * r * i + ci; r = t; }
+            inside += turn == 50;
+        }
+    return inside;
+}
+
+typedef u32 (*op_)(u32, u32);
+static u32 add_(u32 a, u32 b) { return a + b; }
+static u32 xor_(u32 a, u32 b) { return a ^ b; }
+static u32 mul_(u32 a, u32 b) { return a * (b | 1); }
+static const op_ volatile ops[3] = {add_, xor_, mul_};
+EXPORT(indirect) u32 indirect(u32 n) {
+    u32 sum = 1;
+    for (u32 i = 0; i < n; i++) sum = ops[i % 3](sum, i);
+    return sum;
+}

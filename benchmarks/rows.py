@@ -1,0 +1,157 @@
+"""What is measured, each beside a peer and with its target."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+from hostsdk import Instance
+
+from .build import kernels, quickjs, wat
+from .measure import Row, in_turns, seconds
+from .peers import Hostsdk, Pywasm, Wasm3, Wasmtime
+
+#: Programs with an amount that takes pywasm about half a second.
+PROGRAMS = {
+    "fib": 17, "sieve": 8000, "collatz": 220, "matmul": 14, "crc": 4000, "quicksort": 600, "mandelbrot": 20,
+    "indirect": 6000,
+}  # fmt: skip
+
+CALLS = """(module
+  (import "h" "add" (func $add (param i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (func (export "nop") (param i32 i32) (result i32) local.get 0)
+  (func (export "empty") (param i32) (result i32)
+    loop local.get 0 i32.const 1 i32.sub local.tee 0 br_if 0 end local.get 0)
+  (func (export "adds") (param i32) (result i32) (local i32)
+    loop
+      local.get 0 local.get 1 call $add local.set 1
+      local.get 0 i32.const 1 i32.sub local.tee 0 br_if 0
+    end
+    local.get 1))"""
+
+DEEP = """(module
+  (import "h" "add" (func $add (param i32 i32) (result i32)))
+  (func $deep (export "deep") (param i32) (result i32)
+    local.get 0
+    if (result i32)
+      local.get 0 i32.const 1 i32.sub call $deep i32.const 1 i32.add
+    else
+      i32.const 0 i32.const 0 call $add
+    end))"""
+
+
+def _present(*engines: Any) -> list[Any]:
+    modules = {"pywasm": "pywasm", "wasm3": "wasm3", "wasmtime": "wasmtime"}
+    return [e for e in engines if importlib.util.find_spec(modules[e.name]) is not None]
+
+
+def _repeat(function: Callable[..., object], count: int, *args: int) -> None:
+    for _ in range(count):
+        function(*args)
+
+
+def interpreter() -> Iterator[Row]:
+    """Instructions per second, program by program and as a geometric mean, beside pywasm and wasm3."""
+    data = kernels()
+    peers = _present(Pywasm, Wasm3)
+    engines = [Hostsdk(data), *[peer(data) for peer in peers]]
+    logs = []
+    for name, amount in PROGRAMS.items():
+        expected = {engine.call(name, amount) & 0xFFFFFFFF for engine in engines}
+        if len(expected) != 1:
+            raise RuntimeError(f"{name}: the engines disagree: {expected}")
+        times = in_turns([partial(engine.call, name, amount) for engine in engines], 2)
+        others = dict(zip([p.name for p in peers], times[1:], strict=True))
+        yield Row(f"compute: {name}", times[0] * 1e3, "ms", {k: v * 1e3 for k, v in others.items()}, "pywasm", 8)
+        logs.append([math.log(t) for t in times])
+    means = [math.exp(sum(column) / len(logs)) * 1e3 for column in zip(*logs, strict=True)]
+    others = dict(zip([p.name for p in peers], means[1:], strict=True))
+    yield Row("compute: geometric mean", means[0], "ms", others, "pywasm", 8)
+
+
+def calls() -> Iterator[Row]:
+    """A host call and an export, in nanoseconds, beside wasmtime-py and wasm3."""
+    data = wat(CALLS)
+    peers = _present(Wasmtime, Wasm3)
+    engines = [Hostsdk(data), *[peer(data) for peer in peers]]
+    names = [p.name for p in peers]
+    count = 20_000
+    loops = in_turns([partial(engine.call, "empty", count) for engine in engines])
+    times = in_turns([partial(engine.call, "adds", count) for engine in engines])
+    nanos = [(t - base) / count * 1e9 for t, base in zip(times, loops, strict=True)]
+    yield Row("host call (i32, i32) -> i32", nanos[0], "ns", dict(zip(names, nanos[1:], strict=True)), "wasmtime", 5)
+    times = in_turns([partial(_repeat, engine.export("nop"), 5000, 1, 2) for engine in engines])
+    nanos = [t / 5000 * 1e9 for t in times]
+    yield Row("export (i32, i32) -> i32", nanos[0], "ns", dict(zip(names, nanos[1:], strict=True)), "wasmtime", 5)
+
+
+def loading() -> Iterator[Row]:
+    """A real module of 1.5 MB: eager and lazy, and what it keeps in memory."""
+    from runtime import Module as Raw
+
+    data = quickjs()
+    size = len(data) / 1e6
+    eager, lazy = in_turns([partial(Raw.load, data), partial(Raw.load, data, lazy=True)], 3)
+    yield Row("load, eager (decode and validate)", size / eager, "MB/s", {}, "", 1, "at least")
+    yield Row("load, lazy bodies", size / lazy, "MB/s", {}, "", 4, "at least")
+    code = "import resource,sys,gc\nfrom runtime import Module\nfrom benchmarks.build import quickjs\nd=quickjs()\n"
+    code += "gc.collect(); a=open('/proc/self/statm').read().split()[1]\nm=Module.load(d)\ngc.collect()\n"
+    code += "b=open('/proc/self/statm').read().split()[1]\nprint((int(b)-int(a))*4096/len(d)+1)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    yield Row("resident memory of a loaded module", float(done.stdout), "× its size", {}, "", 5, "at most")
+
+
+def suspending() -> Iterator[Row]:
+    """Suspend to the embedder and resume, beyond the plain call; no peer can."""
+    data = wat(DEEP)
+    for depth in (1, 1000):
+        engine = Hostsdk(data)
+        plain = min(in_turns([partial(engine.call, "deep", depth)], 20))
+        best = min(_suspended(engine.instance, depth) for _ in range(20))
+        yield Row(f"suspend and resume at depth {depth}", (best - plain) * 1e6, "µs", {}, "", math.inf, "at most")
+
+
+def _suspended(instance: Instance, depth: int) -> float:
+    """A call that is suspended once, in the innermost host call."""
+    from runtime import At
+
+    instance._store.injector = At({depth + 2})
+    try:
+        execution = instance.start("deep", depth)
+
+        def both() -> None:
+            execution.run()
+            execution.run()
+
+        return seconds(both)
+    finally:
+        instance._store.injector = None
+
+
+def starting() -> Iterator[Row]:
+    """Start-up of the import, and what it is made of."""
+    best = min(seconds(_import_hostsdk) for _ in range(5)) - min(seconds(_import_nothing) for _ in range(5))
+    yield Row("import hostsdk", best * 1e3, "ms", {}, "", math.inf, "at most")
+
+
+def _import_hostsdk() -> None:
+    subprocess.run([sys.executable, "-c", "import hostsdk"], check=True)
+
+
+def _import_nothing() -> None:
+    subprocess.run([sys.executable, "-c", "pass"], check=True)
+
+
+GROUPS: dict[str, Callable[[], Iterator[Row]]] = {
+    "interpreter": interpreter,
+    "calls": calls,
+    "loading": loading,
+    "suspending": suspending,
+    "starting": starting,
+}
