@@ -79,7 +79,7 @@ class Wasmtime:
         module = wasmtime.Module(self.store.engine, data)
         i32 = wasmtime.ValType.i32()
         add = wasmtime.Func(self.store, wasmtime.FuncType([i32, i32], [i32]), lambda a, b: a + b)
-        self.exports = wasmtime.Instance(self.store, module, [add] * len(module.imports)).exports(self.store)
+        self.exports: Any = wasmtime.Instance(self.store, module, [add] * len(module.imports)).exports(self.store)
 
     def call(self, name: str, *args: int) -> Any:
         return self.exports[name](self.store, *args)

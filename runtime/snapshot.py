@@ -34,6 +34,7 @@ from .linking.instantiate import join_groups
 from .module import Module
 from .store import Store
 from .types import F32, F64, VALTYPES, FuncType, GlobalType, ValType
+from .validate.layout import Layout
 from .values import Value, f32_from_bits, f32_to_bits, f64_from_bits, f64_to_bits
 
 FORMAT = "hostsdk snapshot"
@@ -422,8 +423,9 @@ class _Restorer:
             func = self._func(data["func"], None)
             if not isinstance(func, WasmFunc):
                 raise SnapshotError("the snapshot is corrupt: a frame of no function")
-            frame = WasmFrame(func, data["raw"], tuple([self._ref(r) for r in data["refs"]]))
-            _check_frame(frame)
+            refs = tuple([self._ref(r) for r in data["refs"]])
+            frame = WasmFrame(func, data["raw"], refs, _layout(func, data["raw"]))
+            _check_slots(frame)
             return frame
         host = self._func(data["func"], _functype(data["type"]))
         if not isinstance(host, HostFunc):
@@ -466,15 +468,21 @@ def _exports(instance: Instance) -> None:
         instance.exports[export.name] = spaces[export.kind][export.index]
 
 
-def _check_frame(frame: WasmFrame) -> None:
-    """A frame's bytes fit the layout of its check point: what the tiers rely on."""
-    layouts = frame.func.instance.module.body(frame.func.code.index).by_pc
-    if len(frame.raw) < 8 or frame.pc not in layouts:
-        raise SnapshotError(f"the snapshot is corrupt: {frame.func.name} has no check point at byte {frame.pc}")
-    types = layouts[frame.pc].types
-    if len(frame.raw) != 8 + sum(t.slot for t in types):
-        raise SnapshotError(f"the snapshot is corrupt: a frame of {frame.func.name} has the wrong size")
-    for type_, value in zip(types, unpack(frame.raw, types, frame.handles), strict=True):
+def _layout(func: WasmFunc, raw: bytes) -> Layout:
+    """The layout that a frame's bytes name, and fit: what the tiers rely on."""
+    layouts = func.instance.module.body(func.code.index).by_pc
+    pc = int.from_bytes(raw[:4], "little")
+    if pc not in layouts:
+        raise SnapshotError(f"the snapshot is corrupt: {func.name} has no check point at byte {pc}")
+    layout = layouts[pc]
+    if len(raw) != 8 + sum(t.slot for t in layout.types):
+        raise SnapshotError(f"the snapshot is corrupt: a frame of {func.name} has the wrong size")
+    return layout
+
+
+def _check_slots(frame: WasmFrame) -> None:
+    """Each value is one of its slot's type."""
+    for type_, value in zip(frame.layout.types, unpack(frame.raw, frame.layout.types, frame.handles), strict=True):
         if isinstance(value, int) and not type_.is_ref and value >= 1 << 8 * _size(type_):
             raise SnapshotError(f"the snapshot is corrupt: {value} is no {type_}")
 

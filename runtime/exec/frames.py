@@ -37,16 +37,15 @@ class WasmFrame:
     raw: bytes
     handles: tuple[Value, ...] = ()
 
+    #: How `raw` is laid out; found by its check point where the maker doesn't say.
+    layout: Layout = attrs.field(
+        default=attrs.Factory(lambda self: _layout_of(self.func, self.raw), takes_self=True)
+    )  # fmt: skip
+
     @property
     def pc(self) -> int:
         """Byte offset, in the module, of the check point."""
-        pc: int = _HEAD.unpack_from(self.raw)[0]
-        return pc
-
-    @property
-    def layout(self) -> Layout:
-        """How `raw` is laid out."""
-        return self.func.instance.module.body(self.func.code.index).by_pc[self.pc]
+        return self.layout.pc
 
     @property
     def cells(self) -> int:
@@ -56,10 +55,18 @@ class WasmFrame:
 
     def slots(self) -> list[Value]:
         """Live locals in ascending order, then operands, as canonical values."""
-        return unpack(self.raw, self.layout.types, self.handles)
+        layout = self.layout
+        if layout.struct is not None:
+            return list(layout.struct.unpack(self.raw)[2:])
+        return unpack(self.raw, layout.types, self.handles)
 
     def __repr__(self) -> str:
         return f"<WasmFrame {self.func.name} at byte {self.pc}>"
+
+
+def _layout_of(func: WasmFunc, raw: bytes) -> Layout:
+    pc: int = _HEAD.unpack_from(raw)[0]
+    return func.instance.module.body(func.code.index).by_pc[pc]
 
 
 @attrs.define(eq=False, repr=False)
@@ -84,6 +91,8 @@ Frame: TypeAlias = WasmFrame | HostFrame
 
 def pack(layout: Layout, values: Sequence[Value]) -> tuple[bytes, tuple[Value, ...]]:
     """The record of a frame at `layout`'s check point, and the references that it names."""
+    if layout.struct is not None:
+        return layout.struct.pack(layout.pc, PASSED, *values), ()
     out = bytearray(_HEAD.pack(layout.pc, PASSED))
     handles: list[Value] = []
     for type_, value in zip(layout.types, values, strict=True):

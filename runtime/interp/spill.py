@@ -22,7 +22,7 @@ def func_of(code: Prepared, regs: Registers) -> WasmFunc:
 def _frame(code: Prepared, layout: Layout, below: Sequence[Operand], regs: Registers) -> WasmFrame:
     values: list[Value] = [regs[1 + local] for local in layout.live]
     values += [o.value if isinstance(o, Const) else regs[o] for o in below]
-    return WasmFrame(func_of(code, regs), *pack(layout, values))
+    return WasmFrame(func_of(code, regs), *pack(layout, values), layout)
 
 
 def site_frame(site: Site, regs: Registers) -> WasmFrame:

@@ -8,11 +8,14 @@ locals those needed behind it: the callee has the arguments. Dead locals are not
 
 from __future__ import annotations
 
+from struct import Struct
 from typing import Literal
 
 import attrs
 
-from ..types import ValType
+from ..types import F64, I32, I64, ValType
+
+_CODES = {I32: "Q", I64: "Q", F64: "d"}
 
 
 @attrs.frozen
@@ -26,6 +29,13 @@ class Layout:
     live: tuple[int, ...]
     #: Types of the slots: live locals, then operands.
     types: tuple[ValType, ...]
+    #: The whole record at once, where every slot is its canonical value as it is; None where one needs a closer look.
+    struct: Struct | None = attrs.field(init=False, repr=False, eq=False)
+
+    def __attrs_post_init__(self) -> None:
+        codes = [_CODES.get(type_) for type_ in self.types]
+        whole = None if None in codes else Struct("<II" + "".join(filter(None, codes)))
+        object.__setattr__(self, "struct", whole)
 
     @property
     def operands(self) -> int:
