@@ -3,12 +3,15 @@
 This is the door for authors of host functions and for embedders.
 """
 
+import logging as _logging
+
 from ._blocking import block_until, sleep
 from ._blocking import check_interrupt_op as check_interrupt
 from ._callback import call, tail_call
 from ._context import BlockingContext, Context, Progress
 from ._embed import Export, Exports, Instance, Module
 from ._engine import (
+    V128,
     Clock,
     Counters,
     DivergenceError,
@@ -33,6 +36,7 @@ from ._engine import (
     Memory,
     NestedSuspension,
     Notifier,
+    OutOfSteps,
     RecordError,
     ReentrancyError,
     SnapshotError,
@@ -73,16 +77,20 @@ from ._resources import ResourceTable
 from ._sockets import try_recv, try_send
 from ._sort import sort_with
 from ._types import (
+    ByteList,
     Bytes,
+    Count,
     CStr,
     ExternRef,
     FuncRef,
     Op,
     OutBuffer,
+    OutBuffers,
     Ptr,
     Steps,
     Stored,
     Str,
+    Tag,
     f32,
     f64,
     i8,
@@ -95,11 +103,16 @@ from ._types import (
     u64,
 )
 
+# A library says nothing unless it is asked: loggers are `hostsdk.*`.
+_logging.getLogger("hostsdk").addHandler(_logging.NullHandler())
+
 __all__ = [
     "ERRNO_NEGATIVE",
+    "V128",
     "WASI_ERRNO",
     "BlockingContext",
     "BufferTooSmall",
+    "ByteList",
     "Bytes",
     "CStr",
     "CallInterrupted",
@@ -107,6 +120,7 @@ __all__ = [
     "Clock",
     "Context",
     "ConversionError",
+    "Count",
     "Counters",
     "DivergenceError",
     "Driver",
@@ -146,6 +160,8 @@ __all__ = [
     "Notifier",
     "Op",
     "OutBuffer",
+    "OutBuffers",
+    "OutOfSteps",
     "Outcome",
     "Progress",
     "Ptr",
@@ -167,6 +183,7 @@ __all__ = [
     "Suspended",
     "SystemClock",
     "Table",
+    "Tag",
     "TimedOut",
     "Timeout",
     "TraceLine",

@@ -6,6 +6,7 @@ records what passes: in a replay it answers reads from the journal and skips wri
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Protocol, TypeAlias
 
 from ._engine import FuncType, Trap, TrapCode
@@ -29,6 +30,9 @@ class Access(Protocol):
 
     def size(self) -> int:
         """The memory's size in bytes."""
+
+    def view(self, addr: int, size: int) -> AbstractContextManager[memoryview]:
+        """The bytes themselves, pinned while the block lasts. Traps (OUT_OF_BOUNDS_MEMORY) outside of the memory."""
 
     def function(self, index: int, type_: FuncType) -> object:
         """The function at a table index. Traps with one of NO_TABLE, UNDEFINED_ELEMENT (past the table's end),

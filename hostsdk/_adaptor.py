@@ -63,7 +63,7 @@ def _result(results: Sequence[object], only: str) -> str:
     if not results:
         return f"    if v is None{only}: return ()\n"
     shape = results[0]
-    if len(results) > 1 or not isinstance(shape, Scalar) or shape.bits == 1:
+    if len(results) > 1 or not isinstance(shape, Scalar) or shape.bits in (1, 128):
         return ""
     if shape.type is F64:
         return f"    if type(v) is float{only}: return (v,)\n"

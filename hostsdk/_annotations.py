@@ -4,6 +4,7 @@ to write."""
 from __future__ import annotations
 
 import collections.abc
+import enum
 import inspect
 import types
 import typing
@@ -13,6 +14,7 @@ from typing import Annotated, Any, NewType, TypeAlias, Union, get_args
 
 import attrs
 
+from ._cells import ArrayCell, BuffersParam, EnumWord, OptionalParam, OptionalWord, TaggedCell, WordParam
 from ._codecs import (
     BytesParam,
     CStrParam,
@@ -28,12 +30,12 @@ from ._codecs import (
     Result,
     StrParam,
 )
-from ._engine import CString, Ref, Scalar, Span
+from ._engine import V128, CString, Ref, Scalar, Span
 from ._errors import SignatureError
 from ._layout import Cell, Forward, Record, Word, record
 from ._messages import Text
-from ._numbers import BY_SHAPE, NUMBERS, Number
-from ._types import ByPointer, FuncRef, OutBuffer, Ptr, Step
+from ._numbers import BY_SHAPE, NUMBERS, VECTOR, Number, Vector
+from ._types import Buffers, ByPointer, Count, FuncRef, OutBuffer, Ptr, Step, Tag
 
 #: An annotation, evaluated.
 Hint: TypeAlias = Any
@@ -146,6 +148,8 @@ def _marks(hint: Hint) -> tuple[tuple[object, ...], Hint]:
 def _number(hint: Hint) -> Number | None:
     if hint is bool:
         return NUMBERS["bool"]
+    if hint is V128:
+        return VECTOR
     marks, _ = _marks(hint)
     return next((BY_SHAPE[m] for m in marks if isinstance(m, Scalar) and m in BY_SHAPE), None)
 
@@ -172,11 +176,17 @@ def refusal(hint: Hint, place: Place, otherwise: Text) -> SignatureError:
 def param_of(hint: Hint, place: Place) -> Param:
     """The codec of a parameter. Raises SignatureError."""
     hint = _plain(hint)
+    if isinstance(composed := composed_word(hint, place), EnumWord):
+        return WordParam(composed)
     if (number := _number(hint)) is not None and ByPointer() not in _marks(hint)[0]:
-        return NumberParam(number)
+        return WordParam(number) if isinstance(number, Vector) else NumberParam(number)
     where = str(place)
+    if (inner := _optional(hint)) is not None:
+        return OptionalParam(param_of(inner, place))
     for mark in _marks(hint)[0]:
         match mark:
+            case Buffers(out):
+                return BuffersParam(out, where)
             case ByPointer():
                 raise place.error(Text.STORED_PARAM)
             case Span(text):
@@ -205,7 +215,29 @@ def word_of(hint: Hint, place: Place, within: Within = MappingProxyType({})) -> 
         return PtrWord(cell_of(target, place, within) if around is None else around)
     if origin_of(hint) is FuncRef:
         return FuncWord(guest_type(hint, place, within))
-    return _number(hint)
+    return composed_word(hint, place, within) or _number(hint)
+
+
+def composed_word(hint: Hint, place: Place, within: Within = MappingProxyType({})) -> Word | None:
+    """An enum with the number that it is passed as, or a pointer that may be null; None for anything else."""
+    base, number = _marks(hint)[1], _number(hint)
+    if number is not None and isinstance(base, type) and issubclass(base, (enum.IntEnum, enum.IntFlag)):
+        return EnumWord(base, number)
+    inner = _optional(hint)
+    word = None if inner is None else word_of(inner, place, within)
+    return OptionalWord(word) if isinstance(word, (PtrWord, FuncWord)) else None
+
+
+def _optional(hint: Hint) -> Hint | None:
+    """The T of `T | None`, where T is something with an address."""
+    if origin_of(hint) not in (Union, types.UnionType):
+        return None
+    others = [part for part in get_args(hint) if part is not type(None)]
+    if len(others) != 1 or len(get_args(hint)) != 2:
+        return None
+    inner = _plain(others[0])
+    has_address = origin_of(inner) in (Ptr, FuncRef) or any(isinstance(m, CString) for m in _marks(inner)[0])
+    return inner if has_address else None
 
 
 def guest_type(hint: Hint, place: Place, within: Within = MappingProxyType({})) -> GuestType:
@@ -251,6 +283,15 @@ def cell_of(hint: Hint, place: Place, within: Within = MappingProxyType({})) -> 
     word = word_of(hint, place, within)
     if word is not None:
         return word
+    marks, base = _marks(hint)
+    for mark in marks:
+        match mark:
+            case Count(count) if base is bytes:
+                return ArrayCell(NUMBERS["u8"], count, as_bytes=True)
+            case Count(count) if origin_of(base) is tuple:
+                return ArrayCell(cell_of(get_args(base)[0], place, within), count)
+            case Tag(number, cases):
+                return _tagged(number, cases, place, within)
     if isinstance(hint, type) and attrs.has(hint) and hint not in (OutBuffer, Ptr, FuncRef):
         return _record(hint, place, within)
     raise refusal(hint, place, Text.POINTED)
@@ -275,6 +316,15 @@ def _record(cls: type, place: Place, within: Within) -> Record:
         raise place.error(Text.NO_FIELDS, cls=cls.__name__)
     own.record = record(cls, fields)
     return own.record
+
+
+def _tagged(number: Hint, cases: Mapping[int, type], place: Place, within: Within) -> Cell:
+    tag = _number(number)
+    if tag is None or not cases:
+        raise place.error(Text.UNION, type=" | ".join(c.__name__ for c in cases.values()))
+    cells = {value: cell_of(cls, place, within) for value, cls in cases.items()}
+    text = " | ".join(cell.text for cell in cells.values())
+    return TaggedCell(tag, cells, {cls: value for value, cls in cases.items()}, text)
 
 
 def results_of(hint: Hint, place: Place) -> tuple[tuple[Result, ...], bool]:

@@ -10,7 +10,7 @@ import select
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, overload
 
-from ._engine import Entry, ExecContext, Record, WaitSet, backoff, check_interrupt, wait
+from ._engine import Entry, ExecContext, Record, Unwind, WaitSet, backoff, check_interrupt, wait
 from ._ops import Operation
 from ._restart import answer
 from ._types import Op
@@ -59,12 +59,13 @@ class BlockUntil(Operation[Any]):
         entry = record.next("wait", self.name)
         if entry is None:
             entry = record.append("wait", self.name, self._limit(execution), pending=True)
-        elif not entry.pending:
-            return answer(entry)
-        if record.throw is not None:
-            error, record.throw = record.throw, None
+            entry.since = execution.requests.clock.monotonic()
+        error = record.thrown(entry)
+        if error is not None:
             record.fail(entry, error)
             raise error
+        if not entry.pending:
+            return answer(entry)
         return self._wait(ctx, execution, record, entry)
 
     def _wait(self, ctx: Context[Any], execution: ExecContext, record: Record, entry: Entry) -> object:
@@ -75,7 +76,9 @@ class BlockUntil(Operation[Any]):
             try:
                 with ctx._now.atomic():
                     value = self._try(entry, waits)
-            except Exception as error:
+            except Unwind:
+                raise
+            except BaseException as error:
                 record.fail(entry, error)
                 raise
             if value is not None and value is not False:
@@ -85,6 +88,7 @@ class BlockUntil(Operation[Any]):
                 nothing = None if self.attempt is not None else False
                 record.settle(entry, nothing)
                 return nothing
+            entry.waits = waits
             check_interrupt(execution)
             wait(execution, waits)
             tries += 1
@@ -160,6 +164,10 @@ class CheckInterrupt(Operation[None]):
         record = ctx._now.must_journal("check_interrupt")
         if record.pass_check():
             return
+        error = record.thrown(None)
+        if error is not None:
+            record.fail(record.append("check", "", None), error)
+            raise error
         check_interrupt(ctx._ctx)
         record.count_check()
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
-from ._engine import FuncType, HostFunc, Trap, WasmFunc, call_back
+from ._engine import Entry, FuncType, HostFunc, Record, Trap, Unwind, Value, WasmFunc, call_back
 from ._ops import Operation
 from ._restart import answer
 from ._types import FuncRef, Op, P, W
@@ -30,28 +30,35 @@ class CallOp(Operation[W]):
     def perform(self, ctx: Context[Any]) -> W:
         call = ctx._now
         record = call.must_journal("call")
-        callee = self.func.callee
-        entry = record.next("call", self.func.name or "")
-        try:
-            if entry is None:
-                func = ctx._binding.target(ctx._caller, self.func)
-                args = callee.lower(self.args)
-                entry = record.append("call", self.func.name or "", None, pending=True)
-                record.settle(entry, call_back(ctx._ctx, func, args, call.manner.scheduled))
-            elif entry.pending:
-                if record.throw is not None:
-                    error, record.throw = record.throw, None
-                    raise error
-                values, record.inbox = record.inbox, None
-                record.settle(entry, values or ())
-        except Exception as error:
-            if isinstance(error, Trap) and not call.manner.catch_traps:
-                call.trapped = error
-            if entry is not None:
+        name = self.func.name or ""
+        entry = record.next("call", name)
+        fresh = entry is None
+        if entry is None:
+            entry = record.append("call", name, None, pending=True)
+        if entry.pending:
+            try:
+                record.settle(entry, self._results(ctx, record, entry, fresh))
+            except Unwind:
+                raise
+            except BaseException as error:
+                if isinstance(error, Trap) and not call.manner.catch_traps:
+                    record.trapped = record.trapped or error
                 record.fail(entry, error)
-            raise
-        values = answer(entry)
-        return cast("W", callee.lift(tuple(cast("tuple[object, ...]", values)), ctx))
+                raise
+        values: tuple[Value, ...] = answer(entry)
+        return cast("W", self.func.callee.lift(tuple(values), ctx))
+
+    def _results(self, ctx: Context[Any], record: Record, entry: Entry, fresh: bool) -> tuple[Value, ...]:
+        """The callee's results, canonical: of the call made now, or of the one that the record waited for."""
+        error = record.thrown(entry)
+        if error is not None:
+            raise error
+        if not fresh:
+            values, record.inbox = record.inbox, None
+            return values or ()
+        func = ctx._binding.target(ctx._caller, self.func)
+        args = self.func.callee.lower(self.args)
+        return call_back(ctx._ctx, func, args, ctx._now.manner.scheduled)
 
 
 def call(func: FuncRef[P, W], *args: P.args, **kw: P.kwargs) -> Op[W]:

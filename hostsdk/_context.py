@@ -6,44 +6,68 @@ outside of one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Generic, Literal, cast, overload
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Generic, Literal, NoReturn, Protocol, cast, overload
 
 import attrs
 
 from ._binding import Binding
 from ._blocking import BlockUntil, CheckInterrupt, NotYet
 from ._callback import CallOp
-from ._engine import Budget, ExecContext, FuncType, MemInst, RuntimeInstance, State, StateError, WaitSet, make_exit
+from ._engine import (
+    Budget,
+    Clock,
+    Entry,
+    ExecContext,
+    FuncType,
+    MemInst,
+    Record,
+    RuntimeInstance,
+    State,
+    StateError,
+    WaitSet,
+    make_exit,
+)
 from ._frozen import freeze, thaw
 from ._memory import GuestMemory
 from ._question import Ask, Question
 from ._resources import Resources
 from ._restart import Call
-from ._types import FuncRef, P, S, T, W
+from ._types import FuncRef, P, S, T, T_co, W
 from ._wake import Fd, Wake
+
+
+class HasState(Protocol[T_co]):
+    """A host module, by the state that it makes."""
+
+    def make_state(self) -> T_co: ...
 
 
 class Progress(Generic[T]):
     """How far a computation has come. Writing `value` commits: the journal made since `ctx.progress` is forgotten, and
     a restarted function goes on from this value."""
 
-    def __init__(self, call: Call, position: int | None, value: T) -> None:
-        self._call = call
-        self._position = position
+    def __init__(self, ctx: Context[Any], entry: Entry | None, value: T) -> None:
+        self._ctx = ctx
+        self._entry = entry
         self._value = value
 
     @property
     def value(self) -> T:
+        """How far it has come. Setting it commits; raises StateError inside an attempt or a `once`, and RecordError for
+        what is not plain data."""
         return self._value
 
     @value.setter
     def value(self, value: T) -> None:
+        call = self._ctx._now
+        if call.direct:
+            raise StateError(f"{call.manner.where}: a commit inside an attempt or a once: that step is atomic")
+        journal = call.journal
+        if journal is not None and self._entry is not None:
+            journal.commit(self._entry, _pack(value))
         self._value = value
-        journal = self._call.record
-        if journal is not None and self._position is not None:
-            journal.settle(journal.entries[self._position], _pack(value))
-            journal.commit(self._position)
 
 
 def _pack(value: object) -> object:
@@ -58,7 +82,7 @@ class Context(Generic[S]):
         self._execution = execution
         self._call: Call | None = None
         self._caller: RuntimeInstance | None = None
-        self._resources = Resources(binding.resources, self._step)
+        self._resources = Resources(binding.resources, self._step, self._turn, self._record)
         self._memory = GuestMemory(self)
 
     @property
@@ -69,6 +93,15 @@ class Context(Generic[S]):
 
     def _step(self, kind: str, label: str, perform: Callable[[], T]) -> T:
         return self._now.step(kind, label, perform)
+
+    def _record(self) -> Record | None:
+        call = self._now
+        return call.recorded() if call.manner.restartable else None
+
+    def _turn(self, error: Exception) -> None:
+        journal = self._now.journal
+        if journal is not None:
+            journal.turn(error)
 
     # What authors use ----------------------------------------------------------------------------------------------
 
@@ -89,6 +122,13 @@ class Context(Generic[S]):
         """Live objects under numbers that the guest holds."""
         return self._resources
 
+    def peer(self, other: HasState[T]) -> T:
+        """Another host module's state for this instance: `ctx.peer(kv)`. Raises KeyError where the instance was not
+        given that module."""
+        owner: Any = self._binding.owner
+        state: T = owner.state(other)
+        return state
+
     def once(self, fn: Callable[[], T]) -> T:
         """Run `fn` once, whatever restarts come: its result, plain data, is kept in the record.
 
@@ -100,35 +140,43 @@ class Context(Generic[S]):
 
     def acquire(self, fn: Callable[[], T], *, release: Callable[[T], object]) -> T:
         """Get a live object once and hold it for the whole call, over restarts; `release` is called with it, once,
-        when the call ends: returned, failed or dropped. A call that holds one can't be saved."""
+        when the call ends: returned, failed or dropped. A call that holds one can't be saved. Raises what `fn`
+        raises, and StateError in a plain function."""
         table = self._binding.resources
         call = self._now
         if not call.manner.restartable:
             raise StateError(f"{call.manner.where}: acquire in a plain function, which has no record; use `with`")
 
-        def get() -> int:
-            return table.find(table.add(fn(), close=release), object).identity
+        name = getattr(fn, "__name__", "")
 
-        identity = call.step("acquire", getattr(fn, "__name__", ""), get)
-        value: T = table.pinned(identity).value
+        def get() -> int:
+            identity = table.find(table.add(fn(), close=release), object).identity
+            call.recorded().held.append((identity, name))
+            return identity
+
+        value: T = table.pinned(call.step("acquire", name, get)).value
         return value
 
     def progress(self, initial: T) -> Progress[T]:
         """How far this call has come, from `initial`: plain data or an attrs instance of plain fields."""
-        call = self._now
-        journal = call.journal
+        journal = self._now.journal
         if journal is None:
-            return Progress(call, None, initial)
+            return Progress(self, None, initial)
         entry = journal.next("progress", type(initial).__name__)
         if entry is None:
             entry = journal.append("progress", type(initial).__name__, _pack(initial))
         stored: Any = entry.value
         value: T = type(initial)(**stored) if attrs.has(type(initial)) else stored
-        return Progress(call, journal.cursor - 1, value)
+        return Progress(self, entry, value)
 
-    def exit(self, code: int) -> None:
+    def exit(self, code: int) -> NoReturn:
         """End the whole execution with an exit code; never returns. The embedder sees `Exited(code)`."""
         raise make_exit(code)
+
+    @property
+    def clock(self) -> Clock:
+        """The engine's clock itself, for a state that has to tell the time outside of a call. Not journaled."""
+        return self._execution.requests.clock
 
     @property
     def time(self) -> float:
@@ -156,6 +204,21 @@ class Context(Generic[S]):
         """The memory's size in bytes, journaled; 0 where the guest exports none."""
         memory = self._guest_memory()
         return self._now.step("size", "", lambda: len(memory.data))
+
+    @contextmanager
+    def view(self, addr: int, size: int) -> Iterator[memoryview]:
+        """For `ctx.memory`: the bytes themselves, pinned."""
+        memory, call = self._guest_memory(), self._now
+        memory.check(addr, size)
+        call.pins += 1
+        memory.pins += 1
+        view = memoryview(memory.data)[addr : addr + size]
+        try:
+            yield view
+        finally:
+            view.release()
+            memory.pins -= 1
+            call.pins -= 1
 
     def function(self, index: int, type_: FuncType) -> object:
         """The function at an index of the guest's function table. Traps in four ways; see `Access`."""

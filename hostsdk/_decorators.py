@@ -14,7 +14,7 @@ import attrs
 from ._annotations import Place
 from ._context import BlockingContext, Context
 from ._messages import Text
-from ._types import P, S, Steps, W
+from ._types import P, R, S, Steps
 
 Callbacks: TypeAlias = Literal["nested", "scheduled"]
 
@@ -48,7 +48,7 @@ def _each(accepts: object) -> Sequence[object]:
 class Plain(Protocol[S]):
     """`@host.function(...)`."""
 
-    def __call__(self, fn: Callable[Concatenate[Context[S], P], W], /) -> Callable[Concatenate[Context[S], P], W]:
+    def __call__(self, fn: Callable[Concatenate[Context[S], P], R], /) -> Callable[Concatenate[Context[S], P], R]:
         """Register `fn`; gives it back."""
 
 
@@ -57,13 +57,13 @@ class Restartable(Protocol[S]):
 
     @overload
     def __call__(
-        self, fn: Callable[Concatenate[Context[S], P], Steps[W]], /
-    ) -> Callable[Concatenate[Context[S], P], Steps[W]]: ...
+        self, fn: Callable[Concatenate[Context[S], P], Steps[R]], /
+    ) -> Callable[Concatenate[Context[S], P], Steps[R]]: ...
     @overload
     def __call__(
-        self, fn: Callable[Concatenate[Context[S], P], Coroutine[Any, Any, W]], /
-    ) -> Callable[Concatenate[Context[S], P], Coroutine[Any, Any, W]]: ...
+        self, fn: Callable[Concatenate[Context[S], P], Coroutine[Any, Any, R]], /
+    ) -> Callable[Concatenate[Context[S], P], Coroutine[Any, Any, R]]: ...
     @overload
     def __call__(
-        self, fn: Callable[Concatenate[BlockingContext[S], P], W], /
-    ) -> Callable[Concatenate[BlockingContext[S], P], W]: ...
+        self, fn: Callable[Concatenate[BlockingContext[S], P], R], /
+    ) -> Callable[Concatenate[BlockingContext[S], P], R]: ...

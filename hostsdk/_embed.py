@@ -14,6 +14,7 @@ from ._adaptor import lifting, lowering
 from ._annotations import Place, guest_type
 from ._binding import Binding
 from ._engine import (
+    V128,
     Counters,
     Engine,
     ExitRequested,
@@ -117,11 +118,13 @@ class Export:
         """Parameter and result types."""
         return self.func.type
 
-    def __call__(self, *args: int | float) -> Any:
+    def __call__(self, *args: int | float | V128) -> Any:
         """Like `Instance.call` without options."""
-        return self._call(args, None, None)
+        return self._call(args, None, None, None)
 
-    def _call(self, args: tuple[Any, ...], interrupt: Interrupt | None, timeout: float | None) -> Any:
+    def _call(
+        self, args: tuple[Any, ...], interrupt: Interrupt | None, timeout: float | None, steps: int | None
+    ) -> Any:
         instance = self._instance
         if instance._closed or instance._raw.abandoned is not None:
             instance._check_usable()
@@ -130,6 +133,8 @@ class Export:
             canonical = arguments(func.type, args, self.name)
         ctx = instance._store.context()
         ctx.next_call = func.inst, canonical
+        if steps is not None:
+            ctx.allow(steps)
         outcome = run_through(ctx, interrupt, timeout)
         if type(outcome) is not RuntimeReturned:
             return instance._unusual(Execution(instance, self.name, args, ctx), outcome)
@@ -186,15 +191,34 @@ class Instance:
 
         Raises UnlinkableError naming every import that is missing, LimitError, Trap, and what a plain call raises.
         """
-        self._begin(module, hosts, limits, engine)
         try:
-            begun = begin_instantiation(self._store, module._raw, self._look_up(imports or {}))
-            self._linked(begun.instance)
-            if begun.start is not None:
-                execution = Execution(self, "(start)", (), begun.start)
-                outcome = run_through(begun.start, interrupt, timeout)
+            execution = self._link(module, hosts, limits, engine, imports)
+            if execution is not None:
+                outcome = run_through(execution._context, interrupt, timeout)
                 if not isinstance(outcome, RuntimeReturned):
                     self._unusual(execution, outcome)
+        except BaseException:
+            self.close()
+            raise
+
+    @classmethod
+    def begin(
+        cls,
+        module: Module,
+        hosts: Sequence[HostModule[Any]] = (),
+        *,
+        limits: Limits = _LIMITS,
+        engine: Engine | None = None,
+        imports: Imports | None = None,
+    ) -> tuple[Self, Execution | None]:
+        """Link only: the instance, and the execution of its start function where it has one, to be run step by step.
+        Nothing else may be called before that has returned.
+
+        Raises UnlinkableError, LimitError, and Trap for an active segment that doesn't fit.
+        """
+        self = cls.__new__(cls)
+        try:
+            return self, self._link(module, hosts, limits, engine, imports)
         except BaseException:
             self.close()
             raise
@@ -203,16 +227,30 @@ class Instance:
     def from_file(
         cls, path: str | os.PathLike[str], hosts: Sequence[HostModule[Any]] = (), *, limits: Limits = _LIMITS
     ) -> Self:
-        """An instance of the module in a file."""
+        """An instance of the module in a file. Raises OSError, what `Module.from_bytes` raises, and what making an
+        instance raises."""
         return cls(Module.from_file(path), hosts, limits=limits)
+
+    def _link(
+        self,
+        module: Module,
+        hosts: Sequence[HostModule[Any]],
+        limits: Limits,
+        engine: Engine | None,
+        imports: Imports | None,
+    ) -> Execution | None:
+        self._begin(module, hosts, limits, engine)
+        begun = begin_instantiation(self._store, module._raw, self._look_up(imports or {}))
+        self._linked(begun.instance)
+        return None if begun.start is None else Execution(self, "(start)", (), begun.start)
 
     def _begin(self, module: Module, hosts: Sequence[HostModule[Any]], limits: Limits, engine: Engine | None) -> None:
         self.module = module
         #: Live objects under numbers that the guest holds, shared by the host modules.
         self.resources = ResourceTable()
-        self._store = Store(engine or _DEFAULT_ENGINE, limits)
         self._closed = False
         self._bindings: list[Binding] = []
+        self._store = Store(engine or _DEFAULT_ENGINE, limits)
         self._functions: dict[tuple[str, str], BoundFunction] = {}
         for host in hosts:
             binding = Binding(host, host.make_state(), self.resources, self)
@@ -250,9 +288,16 @@ class Instance:
     # Calling -------------------------------------------------------------------------------------------------------
 
     def call(
-        self, name: str, *args: int | float, interrupt: Interrupt | None = None, timeout: float | None = None
+        self,
+        name: str,
+        *args: int | float | V128,
+        interrupt: Interrupt | None = None,
+        timeout: float | None = None,
+        steps: int | None = None,
     ) -> Any:
         """Call an export to its end: None, the result, or a tuple of several. Integers are signed.
+
+        `steps` is a budget of WebAssembly instructions, the same on every machine; using it up is a trap.
 
         Raises Trap; a host function's own exception; `Timeout`, `CallInterrupted` or `Unanswered`, after dropping the
         execution; `ExitRequested` where the guest asked to exit; MissingExport, TypeError, OverflowError for a call
@@ -261,9 +306,9 @@ class Instance:
         export = self.exports.get(name)
         if export is None:
             raise MissingExport(Text.NO_EXPORT(name=name))
-        return export._call(args, interrupt, timeout)
+        return export._call(args, interrupt, timeout, steps)
 
-    def start(self, name: str, *args: int | float) -> Execution:
+    def start(self, name: str, *args: int | float | V128) -> Execution:
         """A call to be run step by step, kept and saved. Nothing has run yet. Raises MissingExport, TypeError,
         OverflowError and InstanceAbandoned."""
         self._check_usable()
@@ -396,16 +441,21 @@ class Instance:
 
     @classmethod
     def _adopt(
-        cls, data: bytes, modules: Sequence[Module], hosts: Sequence[HostModule[Any]], options: dict[str, Any]
+        cls,
+        data: bytes,
+        modules: Sequence[Module],
+        hosts: Sequence[HostModule[Any]],
+        limits: Limits | None,
+        engine: Engine | None,
     ) -> tuple[Instance, Any]:
         self = cls.__new__(cls)
-        self._begin(modules[0], hosts, options.get("limits", Limits()), options.get("engine"))
 
         def find(module: str, name: str, type_: FuncType) -> HostFunc | None:
             bound = self._functions.get((module, name))
             return None if bound is None else bound.func
 
         try:
+            self._begin(modules[0], hosts, limits or _LIMITS, engine)
             restored = snapshot.load(data, {m.hash: m._raw for m in modules}, find, self._store)
             self._linked(restored.instances[0])
             for binding in self._bindings:

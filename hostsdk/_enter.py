@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator
 from typing import Any, TypeAlias
 
@@ -26,6 +27,7 @@ from ._engine import (
     make_dropped,
 )
 from ._errors import ResultError
+from ._explain import line_of
 from ._messages import Text
 from ._ops import Operation
 from ._restart import Call, Manner
@@ -107,10 +109,13 @@ class BoundFunction:
         record = frame.record
         if record is None:
             return  # it had not been entered yet
-        ctx._call, ctx._caller = Call(self._manner, border.limits.journal, record), frame.caller
+        ctx._call = call = Call(self._manner, border.limits.journal, record, border)
+        ctx._caller = frame.caller
         try:
-            if isinstance(frame.live, Live):
-                _refuse(frame.live.generator)
+            if self.spec.style is Style.GENERATOR:
+                generator = self._standing(ctx, record, frame)
+                call.dropped = True
+                _refuse(generator)
         finally:
             ctx._call, ctx._caller = outer
             self._release(record)
@@ -148,21 +153,30 @@ class BoundFunction:
         args: tuple[Value, ...],
         frame: HostFrame | None,
     ) -> Results:
-        call = ctx._call = Call(self._manner, border.limits.journal, None if frame is None else frame.record)
+        record = None if frame is None else frame.record
+        call = ctx._call = Call(self._manner, border.limits.journal, record, border)
         try:
             if frame is None:
                 results: Results = self._enter_first(ctx, args)
             else:
+                call.recorded().restarts += 1
                 results = self._again(ctx, call, args, frame.live)
         except Unwind:
             self._spill(ctx, call, border, caller, args, frame)
             raise
         except BaseException as error:
-            if call.record is not None:
-                self._release(call.record)
-            if call.trapped is not None:
-                raise call.trapped from error
-            return self._mapped(error)
+            record = call.record
+            if record is None:
+                return self._mapped(error)
+            try:
+                self._release(record)
+            except Exception as second:  # what came first is what the caller should know
+                error.add_note(f"and then a release= of {self.where} raised {second!r}")
+            if record.trapped is None:
+                return self._mapped(error)
+            if record.trapped is error:
+                raise
+            raise record.trapped from error
         if call.record is not None:
             self._release(call.record)
         return results
@@ -186,9 +200,11 @@ class BoundFunction:
         """The function has returned: its results, unless its record says that it can't have."""
         call = ctx._now
         if call.record is not None:
+            if call.record.throw is not None:  # a commit let it come to its end before the operation thrown into
+                raise call.record.throw
             self._check_done(call.record)
-        if call.trapped is not None:
-            raise call.trapped
+            if call.record.trapped is not None:
+                raise call.record.trapped
         if isinstance(value, TailCallRequest):
             func, args = value.resolve(ctx, self.spec.signature.type)
             return TailCall(func, args)
@@ -209,6 +225,9 @@ class BoundFunction:
         self._arguments(ctx, call, record, args)
         if frame is None:
             frame = HostFrame(self.func, caller, args)
+        record.leave()
+        if self.spec.style is Style.FUNCTION:
+            record.source = line_of(sys.exc_info()[2], self.spec.fn.__code__)
         frame.record, frame.live = record, record.live
         border.spilled.append(frame)
 
@@ -222,35 +241,54 @@ class BoundFunction:
     def _run_generator(self, ctx: Context[Any], record: Record, plain: Any, live: object) -> object:
         """Drive the generator to its end. Kept alive while it waits; without it (after a load), it is made anew and
         answered from the journal."""
-        if isinstance(live, Live):
-            record.stand()
-            generator, op = live.generator, live.op
-        else:
-            record.rewind()
-            generator = self.spec.fn(ctx, *self.spec.signature.bind(plain, ctx))
-            try:
-                op = self._operation(next(generator))
-            except StopIteration as end:
-                return end.value
-        while True:
-            # What would have to be kept if it suspended now.
-            record.live = Live(generator, op)
-            try:
-                try:
-                    value = op.perform(ctx)
-                except Exception as error:
-                    step = generator.throw(error)
-                else:
-                    step = generator.send(value)
-                op = self._operation(step)
-            except StopIteration as end:
-                record.live = None
-                return end.value
+        try:
+            if isinstance(live, Live):
+                record.stand()
+                generator, op = live.generator, live.op
+            else:
+                record.rewind()
+                generator = self.spec.fn(ctx, *self.spec.signature.bind(plain, ctx))
+                op = self._operation(generator, next(generator))
+            while True:
+                # What would have to be kept if it suspended now.
+                record.live = Live(generator, op)
+                op = self._step(ctx, generator, op)
+        except StopIteration as end:
+            record.live = None
+            return end.value
 
-    def _operation(self, step: object) -> Operation[Any]:
+    def _step(
+        self, ctx: Context[Any], generator: Generator[Step, Any, Any], op: Operation[Any]
+    ) -> Operation[Any]:
+        """Carry out what the generator asked for, and run it up to the next operation. Raises StopIteration at its
+        end. It sees whatever the operation raises, so that its `finally` blocks run; only an Unwind leaves it be."""
+        try:
+            value = op.perform(ctx)
+        except Unwind:
+            raise
+        except BaseException as error:
+            step = generator.throw(error)
+        else:
+            step = generator.send(value)
+        return self._operation(generator, step)
+
+    def _operation(self, generator: Generator[Step, Any, Any], step: object) -> Operation[Any]:
         if isinstance(step, Step) and isinstance(step.op, Operation):
             return step.op
+        generator.close()
         raise StateError(Text.BARE_YIELD(where=self.where, value=type(step).__name__))
+
+    def _standing(self, ctx: Context[Any], record: Record, frame: HostFrame) -> Generator[Step, Any, Any]:
+        """The generator of a suspended call, at its yield; made anew by replay if it is not alive in this process."""
+        if isinstance(frame.live, Live):
+            return frame.live.generator
+        record.rewind()
+        plain = self._arguments(ctx, ctx._now, record, frame.args)
+        generator: Generator[Step, Any, Any] = self.spec.fn(ctx, *self.spec.signature.bind(plain, ctx))
+        op = self._operation(generator, next(generator))
+        while record.replaying and not record.entries[record.cursor].pending:
+            op = self._step(ctx, generator, op)
+        return generator
 
     def _check_done(self, record: Record) -> None:
         """A success with the record still pending is a mistake that must not pass silently."""
@@ -270,13 +308,12 @@ class BoundFunction:
         """The call has ended: let go of what it acquired, newest first. All are released; the first error is raised."""
         errors: list[Exception] = []
         table = self.binding.resources
-        for entry in reversed(record.entries):
-            if entry.kind == "acquire" and isinstance(entry.value, int):
-                identity, entry.value = entry.value, None
-                try:
-                    table.close(table.handle_of(identity))
-                except Exception as error:  # the others are to be released all the same
-                    errors.append(error)
+        while record.held:
+            identity, _ = record.held.pop()
+            try:
+                table.close(table.handle_of(identity))
+            except Exception as error:  # the others are to be released all the same
+                errors.append(error)
         if errors:
             raise errors[0]
 

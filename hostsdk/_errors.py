@@ -137,15 +137,16 @@ class Errors:
     """How the exceptions of a module's functions become error numbers, which are the function's result.
 
     An exception is looked up by class first, the most derived that `table` lists; then an OSError by its number,
-    translated to WASI's. What neither knows reaches the embedder as itself. A trap, or another error of the engine, is
-    mapped only where `table` lists its own class, never for `Exception`. With `negate`, the guest gets minus the
-    number, as a C function that gives a count or `-errno` does.
+    translated to WASI's, or `unknown` where WASI has none. What neither knows reaches the embedder as itself. A trap,
+    or another error of the engine, is mapped only where `table` lists its own class, never for `Exception`. With
+    `negate`, the guest gets minus the number, as a C function that gives a count or `-errno` does.
 
     Applies to functions whose direct result is one integer.
     """
 
     table: Mapping[type[BaseException], int] = attrs.field(factory=dict, validator=_check_table)
     negate: bool = False
+    unknown: int | None = None
 
     def number(self, error: BaseException) -> int | None:
         """The number for the guest, not negated; None where the exception is not mapped."""
@@ -153,11 +154,14 @@ class Errors:
         for cls in type(error).__mro__:
             if cls in self.table and issubclass(cls, floor):
                 return self.table[cls]
-        return wasi_errno(error) if isinstance(error, OSError) else None
+        if not isinstance(error, OSError):
+            return None
+        number = wasi_errno(error)
+        return self.unknown if number is None else number
 
     def shape(self) -> ErrnoMap:
         """The same as data for the engine."""
-        return ErrnoMap(self.table, HOST_ERRNOS, self.negate)
+        return ErrnoMap(self.table, HOST_ERRNOS, self.negate, self.unknown)
 
 
 #: OSErrors become minus WASI's number; everything else reaches the embedder.

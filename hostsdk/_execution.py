@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from ._engine import (
+    V128,
     Dropped,
+    Engine,
     Entry,
     ExecContext,
     Exited,
     Failed,
     HostFrame,
     Interrupt,
-    Record,
+    Limits,
     SnapshotError,
     State,
     StateError,
     TraceLine,
     Trapped,
     control,
-    render,
     run_through,
     snapshot,
     trace_of,
@@ -28,12 +30,17 @@ from ._engine import (
 )
 from ._engine import Returned as RuntimeReturned
 from ._engine import Suspended as RuntimeSuspended
+from ._explain import explain
 from ._module import HostModule
 from ._numbers import NUMBERS
 from ._outcomes import Outcome, Returned, Suspended
 
 if TYPE_CHECKING:
     from ._embed import Instance, Module
+
+
+#: What executions come to, at DEBUG.
+_log = logging.getLogger("hostsdk.execution")
 
 
 class Execution:
@@ -51,37 +58,49 @@ class Execution:
         self.args = args
         self._context = context
         self._outcome: Outcome | None = None
+        self._suspensions = 0
 
     # Running -------------------------------------------------------------------------------------------------------
 
-    def run(self, *, interrupt: Interrupt | None = None, timeout: float | None = None) -> Outcome:
+    def run(
+        self, *, interrupt: Interrupt | None = None, timeout: float | None = None, steps: int | None = None
+    ) -> Outcome:
         """Start, or go on, until the next outcome. Waits are waited for; injected restarts are handed back.
 
-        `interrupt` and `timeout` (seconds from now) hold for this run. Raises StateError for an execution that has
+        `interrupt` and `timeout` (seconds from now) hold for this run. `steps` is a budget of WebAssembly instructions,
+        counted from here on, the same on every machine; it suspends with the reason `OutOfSteps` at the first check
+        point where it is used up, and stays used up until a run is given more. Raises StateError for one that has
         ended, ReentrancyError while the instance is in the middle of another call, and InstanceAbandoned after one
         that ended in the middle.
         """
         self.instance._check_usable()
+        if steps is not None:
+            self._context.allow(steps)
         self._outcome = self._convert(run_through(self._context, interrupt, timeout, faults=True))
         return self._outcome
 
-    def resume(self, *, interrupt: Interrupt | None = None, timeout: float | None = None) -> Outcome:
-        """Like `run`, for a suspended execution only. Raises StateError for any other."""
+    def resume(
+        self, *, interrupt: Interrupt | None = None, timeout: float | None = None, steps: int | None = None
+    ) -> Outcome:
+        """Like `run` (`timeout` in seconds), for a suspended execution only. Raises StateError for any other."""
         if self._context.state is not State.SUSPENDED:
             raise StateError(f"resume: the execution is {self._context.state.value}, not suspended")
-        return self.run(interrupt=interrupt, timeout=timeout)
+        return self.run(interrupt=interrupt, timeout=timeout, steps=steps)
 
     def _convert(self, outcome: object) -> Outcome:
+        if _log.isEnabledFor(logging.DEBUG):
+            _log.debug("%s(%s): %s", self.name, ", ".join(map(repr, self.args)), outcome)
         match outcome:
             case RuntimeReturned(values):
                 return Returned(self._python(values))
             case RuntimeSuspended(code, reason):
+                self._suspensions += 1
                 return Suspended(reason, code)
             case Trapped() | Failed() | Exited() | Dropped():
                 return outcome
         raise StateError(f"no outcome: {outcome!r}")
 
-    def _python(self, values: tuple[object, ...]) -> tuple[int | float, ...]:
+    def _python(self, values: tuple[object, ...]) -> tuple[int | float | V128, ...]:
         func = self.instance._function(self.name)
         store = self.instance._store
         return tuple([value_out(t, v, store) for t, v in zip(func.type.results, values, strict=True)])  # type: ignore[misc]
@@ -100,7 +119,7 @@ class Execution:
         number.lower(value, f"the answer to {entry.label}")
         control.answer(self._context, value)
 
-    def resume_with(self, *values: int | float) -> None:
+    def resume_with(self, *values: int | float | V128) -> None:
         """Put these values in place of the pending host call's results, after that function's cleanup; the next run
         goes on with them. Raises StateError where the innermost frame is no host function that waits, TypeError or
         OverflowError for values that don't fit."""
@@ -137,23 +156,15 @@ class Execution:
         """Frames, innermost first: of a suspended execution, or where its error went through."""
         return trace_of(self._context.frames) or list(self._context.trace)
 
-    def explain(self) -> str:
-        """What the execution is blocked in, and on what, with the backtrace."""
-        call = f"{self.name}({', '.join(map(repr, self.args))})"
-        if self.state is not State.SUSPENDED:
-            return f"{call} is {self.state.value}"
-        lines = [f"{call} is suspended{self._blocked_in()}"]
-        if isinstance(self._outcome, Suspended):
-            lines[0] += f": {self._outcome.reason}"
-        return "\n".join([*lines, render(self.backtrace)])
+    @property
+    def suspensions(self) -> int:
+        """How often this execution has been suspended, by `run`."""
+        return self._suspensions
 
-    def _blocked_in(self) -> str:
-        top = self._context.frames[-1]
-        if not isinstance(top, HostFrame):
-            return f" in {top.func.name}"
-        entry = top.record.pending if isinstance(top.record, Record) else None
-        doing = "" if entry is None else f", in {entry.kind} {entry.label}"
-        return f" in {top.func.name}{doing}"
+    def explain(self) -> str:
+        """What the execution is blocked in, on what and since when; then the backtrace, innermost first: functions of
+        WebAssembly with byte offsets, host functions with arguments, source lines and restarts."""
+        return explain(self)
 
     def _pending(self, verb: str) -> Entry | None:
         if self._context.state is not State.SUSPENDED:
@@ -169,7 +180,7 @@ class Execution:
         Raises SnapshotError naming what can't be saved: a live object that a host function holds, a state without a
         save hook, an open resource.
         """
-        extra = {"name": self.name, "args": list(self.args), "hosts": self.instance._save_hosts()}
+        extra = {"name": self.name, "args": list(map(_plain, self.args)), "hosts": self.instance._save_hosts()}
         return snapshot.save(self._context, self.instance._raw, extra)
 
     @classmethod
@@ -180,22 +191,32 @@ class Execution:
         hosts: Sequence[HostModule[Any]] = (),
         *,
         trusted: bool = False,
-        **options: Any,
+        limits: Limits | None = None,
+        engine: Engine | None = None,
     ) -> Self:
         """What `save` made, in this process: suspended where it was, in an instance of its own (`.instance`).
 
-        `hosts` must have the host functions that the guest imports; `options` are those of `Instance`. The format is
-        not hardened yet against data made to do harm: say `trusted=True` for data of your own. Raises SnapshotError
-        and UnlinkableError, naming what is missing; nothing has been entered then.
+        `hosts` must have the host functions that the guest imports; `limits` and `engine` are as for `Instance`. The
+        format is not hardened yet against data made to do harm: say `trusted=True` for data of your own. Raises
+        SnapshotError and UnlinkableError, naming what is missing; nothing has been entered then.
         """
         if not trusted:
             raise SnapshotError(
                 "a snapshot decides what a guest's memory holds: load(…, trusted=True) for your own data"
             )
         modules = [module] if not isinstance(module, Sequence) else module
-        instance, restored = cls._adopt(data, modules, hosts, options)
+        instance, restored = cls._adopt(data, modules, hosts, limits, engine)
         extra = restored.extra
-        return cls(instance, extra["name"], tuple(extra["args"]), restored.ctx)
+        return cls(instance, extra["name"], tuple(map(_argument, extra["args"])), restored.ctx)
+
+
+def _plain(argument: object) -> object:
+    """An argument as plain data."""
+    return {"v128": argument.raw} if isinstance(argument, V128) else argument
+
+
+def _argument(plain: Any) -> object:
+    return V128(plain["v128"]) if isinstance(plain, dict) else plain
 
 
 __all__ = ["Execution"]

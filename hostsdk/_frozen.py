@@ -1,4 +1,4 @@
-"""Pointers and function references as plain data, so that what keeps plain data (`ctx.once`) can keep them too.
+"""Pointers, function references and vectors as plain data, so that what keeps plain data (`ctx.once`) keeps them too.
 
 Their type goes with them as its text, `Ptr[FuncRef[[u32], i32]]`, and is read back from the words that it is made of.
 """
@@ -11,25 +11,28 @@ from typing import Any
 from ._access import Access
 from ._annotations import Hint, Place, word_of
 from ._codecs import FuncWord, Plain, PtrWord
+from ._engine import V128
 from ._errors import ConversionError
 from ._messages import Text
 from ._types import FuncRef, Ptr, f32, f64, i8, i16, i32, i64, u8, u16, u32, u64
 
 _NAMES: dict[str, Hint] = {
     "i8": i8, "u8": u8, "i16": i16, "u16": u16, "i32": i32, "u32": u32, "i64": i64, "u64": u64, "f32": f32, "f64": f64,
-    "bool": bool, "tuple": tuple, "Ptr": Ptr, "FuncRef": FuncRef,
+    "V128": V128, "bool": bool, "tuple": tuple, "Ptr": Ptr, "FuncRef": FuncRef,
 }
 
 
 def freeze(value: object) -> Plain:
-    """`value` as a tuple that `thaw` understands. A Ptr or FuncRef becomes plain data, anything else stays inside as it
-    is. Raises ConversionError for a pointer to a record: keep its address."""
+    """`value` as a tuple that `thaw` understands. A Ptr, FuncRef or V128 becomes plain data, anything else stays inside
+    as it is. Raises ConversionError for a pointer to a record: keep its address."""
     match value:
         case Ptr():
             _read(value.text, value)
             return ("ptr", value.text, value.addr)
         case FuncRef():
             return ("func", value.callee.text, value.index, value.name)
+        case V128():
+            return ("v128", value.raw)
         case _:
             return ("value", value)
 
@@ -45,6 +48,8 @@ def thaw(frozen: Plain, access: Access) -> object:
             word = _read(text, frozen)
             if isinstance(word, FuncWord):
                 return FuncRef[Any, Any](index, name, word.callee)
+        case ("v128", bytes(raw)):
+            return V128(raw)
         case ("value", value):
             return value
     raise ConversionError(Text.FROZEN(value=repr(frozen)))

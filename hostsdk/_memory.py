@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import get_args
 
 import attrs
@@ -33,6 +34,13 @@ class GuestMemory:
     def write(self, addr: int, data: bytes | bytearray | memoryview) -> None:
         """Copy `data` in. Raises Trap."""
         self._access.write(addr, bytes(data))
+
+    def view(self, addr: int, size: int) -> AbstractContextManager[memoryview]:
+        """`with ctx.memory.view(addr, size) as view:` gives the bytes themselves, not a copy, for as long as the block
+        lasts. Meanwhile the memory can't grow, and whatever may suspend is a StateError. What is read or written
+        through a view is not journaled: in a restartable function, only where doing it again does no harm. Raises
+        Trap."""
+        return self._access.view(addr, size)
 
     def cstring(self, addr: int, limit: int = 1 << 32) -> str:
         """The text from `addr` up to a zero byte. Raises Trap where none comes within `limit` bytes or the memory, and

@@ -113,7 +113,13 @@ class Text(enum.Enum):
     EXPORT_TYPE = "the guest's {name!r} is {have!r}, not {want!r}"
     ANSWER_TYPE = "class {name}: says no type for the answer; write class {name}(Question[i32])"
 
+    COUNT = "{what}: {want} item(s) wanted, got {value}"
+    UNION = "'{type}' is a union; say which tag stands for which class: Annotated[A | B, Tag(u8, {{0: A, 1: B}})]"
+    PINNED = "{where}: {what} while a view of the guest's memory is open; close it first"
+
     # Traps.
+    NO_MEMBER = "{value} is no {cls}"
+    TOO_MUCH = "{where}: buffers of {size} bytes in all, and the memory has {limit}"
     NO_TABLE = "no function table: the guest doesn't export {table}"
     NO_ELEMENT = "undefined element: function pointer {index}, and the table has {count} entries"
     NULL_ELEMENT = "uninitialized element: function pointer {index} is null"

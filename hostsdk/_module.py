@@ -13,7 +13,7 @@ from ._decorators import Callbacks, Options, Plain, Restartable
 from ._errors import Errors, SignatureError
 from ._messages import Text
 from ._signature import Contexts, FunctionSpec, HostCallable, Style, read_signature, style_of
-from ._types import FuncRef, P, S, Steps, T, W
+from ._types import FuncRef, P, R, S, Steps, T, W
 
 _CONTEXTS = Contexts(Context, BlockingContext)
 
@@ -88,7 +88,8 @@ class HostModule(Generic[S]):
             self._close(state)
 
     def with_state(self, state: Callable[[], S]) -> Self:
-        """The same module with another way to make its state. This one is unchanged."""
+        """The same module with another way to make its state, for configuration. This one is unchanged. Raises
+        SignatureError for what can't be called."""
         other = copy.copy(self)
         other._functions = dict(self._functions)
         other._state = _factory(self.name, state)
@@ -102,12 +103,17 @@ class HostModule(Generic[S]):
         return FuncRef(None, name, guest_type(kind, Place(self.name, f"guest({name!r})")))
 
     def save(self, fn: Callable[[S], T], /) -> Callable[[S], T]:
-        """Register how the state becomes plain data."""
+        """Register how the state becomes plain data, for `Execution.save`: None, bool, int, float, str, bytes, and
+        lists, tuples and dicts of them. Gives `fn` back. Raises SignatureError for a second hook.
+
+        It may raise SnapshotError for a state that can't be saved as it is now.
+        """
         self._save = self._hook("save", self._save, fn)
         return fn
 
     def load(self, fn: Callable[[Any], S], /) -> Callable[[Any], S]:
-        """Register how saved plain data becomes the state."""
+        """Register how saved plain data becomes the state, for `Execution.load`; what `state` made for the new instance
+        is closed then. Gives `fn` back. Raises SignatureError for a second hook."""
         self._load = self._hook("load", self._load, fn)
         return fn
 
@@ -118,31 +124,33 @@ class HostModule(Generic[S]):
 
     @overload
     def function(
-        self, fn: Callable[Concatenate[Context[S], P], W], /
-    ) -> Callable[Concatenate[Context[S], P], W]: ...
+        self, fn: Callable[Concatenate[Context[S], P], R], /
+    ) -> Callable[Concatenate[Context[S], P], R]: ...
     @overload
     def function(self, /, *, name: str | None = None) -> Plain[S]: ...
     def function(self, fn: HostCallable | None = None, /, *, name: str | None = None) -> Any:
-        """Register a plain function: it never waits and never calls back."""
+        """Register a plain function: it never waits and never calls back, and nothing about it is recorded. `name` is
+        what guests import, if not the function's own. Raises SignatureError."""
         return self._decorate(fn, Style.PLAIN, Options(name))
 
     def pure(self, fn: Callable[P, W], /) -> Callable[P, W]:
-        """Register a function of numbers alone: no context, no effects, the same result for the same arguments."""
+        """Register a function of numbers alone: no context, no effects, the same result for the same arguments. Raises
+        SignatureError."""
         self._register(fn, Style.PURE, Options(), local_names(1))
         return fn
 
     @overload
     def restartable(
-        self, fn: Callable[Concatenate[Context[S], P], Steps[W]], /
-    ) -> Callable[Concatenate[Context[S], P], Steps[W]]: ...
+        self, fn: Callable[Concatenate[Context[S], P], Steps[R]], /
+    ) -> Callable[Concatenate[Context[S], P], Steps[R]]: ...
     @overload
     def restartable(
-        self, fn: Callable[Concatenate[Context[S], P], Coroutine[Any, Any, W]], /
-    ) -> Callable[Concatenate[Context[S], P], Coroutine[Any, Any, W]]: ...
+        self, fn: Callable[Concatenate[Context[S], P], Coroutine[Any, Any, R]], /
+    ) -> Callable[Concatenate[Context[S], P], Coroutine[Any, Any, R]]: ...
     @overload
     def restartable(
-        self, fn: Callable[Concatenate[BlockingContext[S], P], W], /
-    ) -> Callable[Concatenate[BlockingContext[S], P], W]: ...
+        self, fn: Callable[Concatenate[BlockingContext[S], P], R], /
+    ) -> Callable[Concatenate[BlockingContext[S], P], R]: ...
     @overload
     def restartable(
         self,
@@ -170,8 +178,10 @@ class HostModule(Generic[S]):
         """Register a function that may wait and call back: a `def` that is entered again with its record, or a
         generator.
 
-        A saved call may be loaded into a function of the same `version`, or one that `accepts` it. With
-        `catch_traps`, a callee's trap is raised at the call and may be caught.
+        `name` is what guests import, if not the function's own. A saved call may be loaded into a function of the same
+        `version`, or one that `accepts` it. `callbacks` says whether they run nested while depth allows, or always on
+        the run loop. With `catch_traps`, a callee's trap may be caught where the function called it; without, it ends
+        the function after its cleanup. `repeat` is for coroutines. Raises SignatureError.
         """
         return self._decorate(fn, Style.FUNCTION, Options(name, version, accepts, repeat, callbacks, catch_traps))
 

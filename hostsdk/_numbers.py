@@ -21,6 +21,8 @@ from ._engine import (
     I64,
     M32,
     M64,
+    V128,
+    V128_TYPE,
     Scalar,
     Value,
     f32_from_bits,
@@ -113,6 +115,29 @@ class Number:
         return ConversionError(Text.KIND(what=what, type=self.text, want=want, value=reprlib.repr(value)))
 
 
+@attrs.frozen
+class Vector(Number):
+    """A v128: 16 bytes as a canonical value and in memory, `V128` in Python."""
+
+    def lift(self, value: Settled, access: Access) -> object:
+        """The vector of a canonical value."""
+        return V128(value)
+
+    def lower(self, value: object, what: str) -> Value:
+        """The 16 bytes. Raises ConversionError for anything but a vector."""
+        return self.pack(value, what)
+
+    def unpack(self, data: bytes, at: int, access: Access) -> object:
+        """The vector whose bytes lie at `at`."""
+        return V128(bytes(data[at : at + 16]))
+
+    def pack(self, value: object, what: str) -> bytes:
+        """The bytes. Raises ConversionError for anything but a vector."""
+        if not isinstance(value, V128):
+            raise self._kind(value, what, "a V128")
+        return value.raw
+
+
 def _sign(bits: int) -> Callable[[Settled], Settled]:
     mask, top = (1 << bits) - 1, 1 << bits - 1
     if bits >= 32:
@@ -144,5 +169,8 @@ NUMBERS: dict[str, Number] = {
     )
 }
 
-#: The same by their shape, which is what an annotation carries.
+#: The vector, which is no number but is passed as one value, too.
+VECTOR = Vector("V128", Scalar(V128_TYPE, 128, False), 0, 0, V128, struct.Struct("<16s"))
+
+#: The numbers by their shape, which is what an annotation carries.
 BY_SHAPE: dict[Scalar, Number] = {number.shape: number for number in NUMBERS.values()}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 
 from ._engine import (
+    V128,
     Dropped,
     Exited,
     Failed,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 class Returned:
     """The function came to its end. `values` has one entry a result, integers signed."""
 
-    values: tuple[int | float, ...]
+    values: tuple[int | float | V128, ...]
 
 
 @attrs.frozen
@@ -63,7 +64,7 @@ class CallInterrupted(CallStopped):
 class Unanswered(CallStopped):
     """A host function asked something in a plain call, where nobody answers; use `start` and `answer`."""
 
-    def __init__(self, message: str, execution: Execution, explanation: str, question: Question[None]) -> None:
+    def __init__(self, message: str, execution: Execution, explanation: str, question: Question[Any]) -> None:
         super().__init__(message, execution, explanation)
         self.question = question
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, get_args
 from ._annotations import Place, results_of
 from ._engine import suspend
 from ._messages import Text
-from ._numbers import Number
+from ._numbers import Number, Vector
 from ._ops import Operation
 from ._restart import answer
 from ._types import Op, W
@@ -31,8 +31,9 @@ class Question(Generic[W]):
         for base in getattr(cls, "__orig_bases__", ()):
             for arg in get_args(base):
                 results, _ = results_of(arg, Place("Question", cls.__name__))
-                if results and isinstance(results[0].cell, Number):
-                    return results[0].cell
+                cell = results[0].cell if results else None
+                if isinstance(cell, Number) and not isinstance(cell, Vector):
+                    return cell
         raise Place("Question", cls.__name__).error(Text.ANSWER_TYPE, name=cls.__name__)
 
 
@@ -53,12 +54,13 @@ class Ask(Operation[W]):
         entry = record.next("ask", name)
         if entry is None:
             entry = record.append("ask", name, type(self.question).answer_type().text, pending=True)
-        elif not entry.pending:
-            return answer(entry)
-        if record.throw is not None:
-            error, record.throw = record.throw, None
+            entry.since = ctx._ctx.requests.clock.monotonic()
+        error = record.thrown(entry)
+        if error is not None:
             record.fail(entry, error)
             raise error
+        if not entry.pending:
+            return answer(entry)
         suspend(ctx._ctx, self.question)
 
 

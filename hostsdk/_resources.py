@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import secrets
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import attrs
 
+from ._engine import Record
 from ._errors import HandleError
 
 T = TypeVar("T")
@@ -36,7 +38,9 @@ class ResourceTable:
     _handles: dict[int, int] = attrs.field(factory=dict)
     _free: list[int] = attrs.field(factory=list)
     _next: int = 0
-    _identities: Iterator[int] = attrs.field(factory=lambda: itertools.count(1))
+    # No other table of any process gives out the same: a saved call that looked up what is closed by now must not find
+    # an object of the table that it is loaded into.
+    _identities: Iterator[int] = attrs.field(factory=lambda: itertools.count(secrets.randbits(62)))
 
     def add(self, value: object, *, close: Callable[[Any], object] | None = None) -> int:
         """Keep `value`; its number. `close` is called with it when it is closed, by `close` or with the instance."""
@@ -128,8 +132,15 @@ class ResourceTable:
         """The numbers in use, ascending."""
         return sorted(self._by_handle)
 
+    def holds(self, identity: int) -> bool:
+        """Whether the object of an identity is still here, under whatever number."""
+        return identity in self._handles
+
     def __len__(self) -> int:
         return len(self._by_handle)
+
+    def __contains__(self, handle: object) -> bool:
+        return handle in self._by_handle
 
 
 @attrs.frozen(eq=False)
@@ -138,23 +149,64 @@ class Resources:
 
     _table: ResourceTable
     _step: Callable[[str, str, Callable[[], Any]], Any]
+    #: Notes that the last step raises, from now on.
+    _turn: Callable[[Exception], None]
+    #: The record of the call at hand; None for a call that has none.
+    _record: Callable[[], Record | None]
 
     def get(self, handle: int, kind: type[T]) -> T:
         """The object of a number that the guest passed. Raises HandleError (EBADF) where there is none or one of
-        another kind, or where the one that this call looked up before has been closed since."""
-        identity: int = self._step("resource", kind.__name__, lambda: self._table.find(handle, kind).identity)
-        value: T = self._table.pinned(identity).value
+        another kind, or where the one that this call looked up before has been closed since: in one call a number is
+        one object, whoever else closes it and gives the number to another."""
+        identity: int = self._step("resource", kind.__name__, lambda: self._look_up(handle, kind))
+        record = self._record()
+        if record is not None and identity in record.gone:
+            mine: T = record.gone[identity]  # type: ignore[assignment]  # it was of this kind
+            return mine
+        try:
+            value: T = self._table.pinned(identity).value
+        except HandleError as error:
+            self._turn(error)
+            raise
         return value
+
+    def _look_up(self, handle: int, kind: type[Any]) -> int:
+        record = self._record()
+        identity = None if record is None else record.pins.get(handle)
+        if identity is None:
+            identity = self._table.find(handle, kind).identity
+            if record is not None:
+                record.pins[handle] = identity
+        elif not isinstance(self._table.pinned(identity).value, kind):
+            raise HandleError(f"resource {handle} is not a {kind.__name__}")
+        return identity
+
+    def _change(self, kind: str, label: str, change: Callable[[], Any], *handles: int) -> Any:
+        """A step after which these numbers, and the one that it gives, mean something else to this call."""
+
+        def perform() -> Any:
+            record = self._record()
+            if record is None:
+                return change()
+            before = {handle: self._table.find(handle, object) for handle in handles if handle in self._table}
+            given = change()
+            for handle in (*handles, given):
+                pinned = record.pins.pop(handle, None)
+                if pinned is not None and handle in before and not self._table.holds(pinned):
+                    record.gone[pinned] = before[handle].value
+            return given
+
+        return self._step(kind, label, perform)
 
     def add(self, obj: object, *, close: Callable[[Any], object] | None = None) -> int:
         """Keep an object; the number for the guest."""
-        handle: int = self._step("add", type(obj).__name__, lambda: self._table.add(obj, close=close))
+        handle: int = self._change("add", type(obj).__name__, lambda: self._table.add(obj, close=close))
         return handle
 
     def close(self, handle: int) -> None:
         """Close an object and free its number. Raises HandleError."""
-        self._step("close", "", lambda: self._table.close(handle))
+        self._change("close", "", lambda: self._table.close(handle), handle)
 
     def move(self, handle: int, to: int) -> None:
         """Give an object another number, closing what had it. Raises HandleError."""
-        self._step("move", "", lambda: self._table.move(handle, to))
+        self._change("move", "", lambda: self._table.move(handle, to), handle, to)

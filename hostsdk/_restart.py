@@ -12,7 +12,8 @@ from typing import TypeVar
 
 import attrs
 
-from ._engine import Entry, Record, StateError, Trap
+from ._engine import Entry, ExecContext, Record, StateError, Unwind, make_dropped, make_unwind
+from ._messages import Text
 
 T = TypeVar("T")
 
@@ -31,17 +32,23 @@ class Manner:
 class Call:
     """The call that a context serves at the moment. One that has journaled nothing has no record."""
 
-    __slots__ = ("direct", "limit", "manner", "record", "trapped")
+    __slots__ = ("border", "direct", "dropped", "limit", "manner", "pins", "record")
 
-    def __init__(self, manner: Manner, limit: int = 0, record: Record | None = None) -> None:
+    def __init__(
+        self, manner: Manner, limit: int = 0, record: Record | None = None, border: ExecContext | None = None
+    ) -> None:
         self.manner = manner
         #: Entries that a journal may have.
         self.limit = limit
         self.record = record
+        #: The execution; None for a plain function, which never leaves the stack.
+        self.border = border
         #: Attempts and `once` in progress, one inside the other.
         self.direct = 0
-        #: A callee's trap that the function was not allowed to keep to itself.
-        self.trapped: Trap | None = None
+        #: Views of the guest's memory that are open.
+        self.pins = 0
+        #: The call has been dropped and cleans up: nothing is journaled any more, and whatever suspends is refused.
+        self.dropped = False
 
     def recorded(self) -> Record:
         """The record, begun now if there was nothing to record before."""
@@ -51,10 +58,18 @@ class Call:
 
     @property
     def journal(self) -> Record | None:
-        """Where the step at hand is to be journaled; None inside an atomic one and in a plain function."""
-        if self.direct or not self.manner.restartable:
+        """Where the step at hand is to be journaled; None inside an atomic one, in a plain function, and in the
+        cleanup of a dropped call."""
+        if self.direct or self.dropped or not self.manner.restartable:
             return None
+        self.stay()
         return self.record or self.recorded()
+
+    def stay(self) -> None:
+        """Raises Unwind again while the function leaves the stack: what its `finally` blocks ask for then is not the
+        end of the call, which will be entered again, but a part of the leaving, and must leave no trace."""
+        if self.border is not None and self.border.unwinding:
+            raise make_unwind()
 
     @contextmanager
     def atomic(self) -> Iterator[None]:
@@ -76,10 +91,13 @@ class Call:
         entry = journal.next(kind, label)
         if entry is not None:
             return answer(entry)
+        journal.require_room()
         try:
             with self.atomic():
                 value = perform()
-        except Exception as error:
+        except Unwind:
+            raise
+        except BaseException as error:
             journal.fail(journal.append(kind, label, None), error)
             raise
         journal.append(kind, label, value)
@@ -87,11 +105,16 @@ class Call:
 
     def must_journal(self, what: str) -> Record:
         """The record, for an operation that suspends. Raises StateError where that can't be."""
+        if self.dropped:
+            raise make_dropped()
         where = self.manner.where
         if self.direct:
             raise StateError(f"{where}: {what} inside an attempt or a once: that step is atomic and can't suspend")
+        if self.pins:
+            raise StateError(Text.PINNED(where=where, what=what))
         if not self.manner.restartable:
             raise StateError(f"{where}: {what} in a plain function; register it with @restartable")
+        self.stay()
         return self.record or self.recorded()
 
 

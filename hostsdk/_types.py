@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import reprlib
 import warnings
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from operator import attrgetter
 from typing import Annotated, Any, Generic, Protocol, TypeAlias, cast
 
@@ -17,18 +17,20 @@ import attrs
 from typing_extensions import ParamSpec, TypeVar
 
 from ._access import ADDRESSES, Access, unaligned
-from ._engine import EXTERNREF, F32, F64, I32, I64, CString, FuncType, Ref, Scalar, Span, Trap, TrapCode, Value
+from ._engine import EXTERNREF, F32, F64, I32, I64, V128, CString, FuncType, Ref, Scalar, Span, Trap, TrapCode, Value
 from ._errors import BufferTooSmall
 from ._layout import Cell
 from ._messages import Text
 
 #: A WebAssembly function's results as Python has them.
-Wasm: TypeAlias = int | float | tuple[int | float, ...] | None
+Wasm: TypeAlias = int | float | V128 | tuple[int | float | V128, ...] | None
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 P = ParamSpec("P")
 W = TypeVar("W", bound=Wasm)
+#: What a host function gives: numbers, and records that are stored through pointers.
+R = TypeVar("R", bound="Wasm | attrs.AttrsInstance | tuple[int | float | attrs.AttrsInstance, ...]")
 #: The state of a host module, for one instance; None where it has none.
 S = TypeVar("S", default=None)
 
@@ -36,6 +38,28 @@ S = TypeVar("S", default=None)
 @attrs.frozen
 class ByPointer:
     """Marks a result that goes through a pointer, which the guest passes behind the other arguments."""
+
+
+@attrs.frozen
+class Count:
+    """Marks a tuple (or bytes) of fixed length in a record: `Annotated[tuple[u32, ...], Count(4)]`."""
+
+    count: int
+
+
+@attrs.frozen
+class Tag:
+    """Marks a union in a record, which a number in front tells apart: `Annotated[A | B, Tag(u8, {0: A, 1: B})]`."""
+
+    number: object
+    cases: Mapping[int, type] = attrs.field(eq=False)
+
+
+@attrs.frozen
+class Buffers:
+    """Marks a list of buffers that the guest passes as the address of (address, length) pairs, and their number."""
+
+    out: bool = False
 
 
 i8: TypeAlias = Annotated[int, Scalar(I32, 8)]
@@ -133,6 +157,12 @@ class OutBuffer:
             raise BufferTooSmall(len(copy), self._size)
         self._access.write(self.addr, copy)
         return len(copy)
+
+
+#: The bytes of a list of buffers, as writev has it: two values of the guest's.
+ByteList: TypeAlias = Annotated[list[bytes], Buffers()]
+#: A list of rooms to fill, as readv has it.
+OutBuffers: TypeAlias = Annotated[list[OutBuffer], Buffers(out=True)]
 
 
 class Callee(Protocol):

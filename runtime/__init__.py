@@ -42,6 +42,7 @@ from .exec.state import (
     Injected,
     Interrupted,
     Outcome,
+    OutOfSteps,
     Returned,
     State,
     Status,
@@ -53,7 +54,7 @@ from .exec.state import (
     make_dropped,
     make_exit,
 )
-from .exec.wait import Driver, Notifier, ThreadDriver, WaitSet, backoff
+from .exec.wait import Driver, Notifier, ThreadDriver, WaitSet, Waker, backoff
 from .externs import Func, Global, Memory, Table, arguments, python_results, value_in, value_out
 from .features import Feature
 from .hostabi import (
@@ -71,7 +72,7 @@ from .hostabi import (
     flat,
 )
 from .instances.budget import Budget
-from .instances.func import FuncInst, HostFunc, TailCall, Unwind, WasmFunc
+from .instances.func import FuncInst, HostFunc, TailCall, Unwind, WasmFunc, make_unwind
 from .instances.instance import Extern, Instance
 from .instances.memory import MemInst
 from .instances.small import GlobalInst
@@ -93,6 +94,8 @@ from .types import (
     TableType,
     ValType,
 )
+from .types import V128 as V128_TYPE
+from .v128 import V128
 from .values import (
     M32,
     M64,
@@ -116,6 +119,8 @@ __all__ = [
     "I64",
     "M32",
     "M64",
+    "V128",
+    "V128_TYPE",
     "Alarm",
     "At",
     "Budget",
@@ -165,6 +170,7 @@ __all__ = [
     "NestedSuspension",
     "Never",
     "Notifier",
+    "OutOfSteps",
     "OutSpan",
     "Outcome",
     "ParamShape",
@@ -204,6 +210,7 @@ __all__ = [
     "Value",
     "WaitSet",
     "Waiting",
+    "Waker",
     "WasmError",
     "WasmFrame",
     "WasmFunc",
@@ -228,6 +235,7 @@ __all__ = [
     "is_restartable",
     "make_dropped",
     "make_exit",
+    "make_unwind",
     "python_results",
     "render",
     "run_through",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .errors import NestedSuspension, StateError
+from .errors import NestedSuspension, StateError, Trap, TrapCode
 from .exec import run as running
 from .exec.context import ExecContext
 from .exec.interrupt import Interrupt
@@ -12,6 +12,7 @@ from .exec.state import (
     Failed,
     Injected,
     Outcome,
+    OutOfSteps,
     Returned,
     Status,
     Suspended,
@@ -113,6 +114,9 @@ def conclude(ctx: ExecContext, outcome: Outcome) -> tuple[Value, ...]:
         case Dropped():
             raise StateError("the execution was dropped")
         case Suspended():
+            if isinstance(outcome.reason, OutOfSteps):
+                running.drop(ctx)
+                raise Trap(TrapCode.LIMIT, "the budget of instructions is used up")
             if not (nested and ctx.requests.inherited):
                 raise Unfinished(outcome, ctx)
             running.drop(ctx)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Literal
 
 import attrs
 
 from .exec.clock import SYSTEM_CLOCK, Clock
+from .exec.inject import Injector
 from .exec.tier import Tier
 from .exec.wait import Driver, ThreadDriver
 from .features import AVAILABLE, Feature
@@ -17,8 +19,9 @@ from .interp.tier import Interpreter
 class EngineConfig:
     """How an engine works. Immutable; use `attrs.evolve`."""
 
-    #: Which tiers may run functions. "auto" takes the fastest that works here.
-    tier: Literal["auto", "interpreter"] = "auto"
+    #: Which tiers may run functions. "native" makes machine code of every function that it can, at its first call, and
+    #: takes longer to begin; where there is no native tier, the interpreter runs everything. "auto" weighs.
+    tier: Literal["auto", "interpreter", "native"] = "auto"
     #: Proposals that modules may use.
     features: Feature = AVAILABLE
     #: Whether host functions' callbacks run nested while depth allows, or always on the run loop.
@@ -29,6 +32,8 @@ class EngineConfig:
     driver: Driver | None = None
     #: Count calls of WebAssembly functions, too, which costs a little at each.
     count_wasm_calls: bool = False
+    #: Restarts injected on purpose, for tests: asked at every check point of every execution.
+    injector: Injector | None = None
 
 
 @attrs.frozen(eq=False)
@@ -42,4 +47,16 @@ class Engine:
     def __attrs_post_init__(self) -> None:
         driver = self.config.driver
         object.__setattr__(self, "driver", ThreadDriver(self.config.clock) if driver is None else driver)
-        object.__setattr__(self, "tier", Interpreter())
+        object.__setattr__(self, "tier", _tier(self.config.tier))
+
+
+def _tier(name: str) -> Tier:
+    if name == "native":
+        from .llvm.backend import unavailable
+        from .llvm.tier import NativeTier
+
+        reason = unavailable()
+        if reason is None:
+            return NativeTier(Interpreter)
+        logging.getLogger(__name__).warning("no native tier: %s; the interpreter runs everything", reason)
+    return Interpreter()

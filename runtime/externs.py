@@ -96,10 +96,12 @@ class Memory:
 
     @property
     def type(self) -> MemoryType:
+        """Its present size and its maximum, in pages."""
         return self.inst.type
 
     @property
     def pages(self) -> int:
+        """The present size in pages of 64 KiB."""
         return self.inst.pages
 
     def __len__(self) -> int:
@@ -120,39 +122,48 @@ class Memory:
 
 @attrs.frozen
 class Table:
+    """A table of references. As Python has them: a function is a `Func`, null is None."""
+
     inst: TableInst
     store: Store = attrs.field(eq=False, repr=False)
 
     @property
     def type(self) -> TableType:
+        """The type of its entries, its present size and its maximum."""
         return self.inst.type
 
     def __len__(self) -> int:
         return len(self.inst.elems)
 
     def get(self, index: int) -> object:
-        """Raises Trap out of bounds."""
+        """The entry at an index. Raises Trap out of bounds."""
         return value_out(self.inst.elem, self.inst.get(index), self.store)
 
     def set(self, index: int, value: object) -> None:
-        """Raises Trap out of bounds, TypeError for what is no reference of the table's type."""
+        """Put an entry at an index. Raises Trap out of bounds, TypeError for what is no reference of the table's
+        type."""
         self.inst.set(index, value_in(self.inst.elem, value))
 
 
 @attrs.frozen
 class Global:
+    """A global variable. Integers are signed, as results are."""
+
     inst: GlobalInst
     store: Store = attrs.field(eq=False, repr=False)
 
     @property
     def type(self) -> GlobalType:
+        """The type of its value, and whether it can be set."""
         return self.inst.type
 
     def get(self) -> object:
+        """The value now."""
         return value_out(self.inst.type.content, self.inst.value, self.store)
 
     def set(self, value: object) -> None:
-        """Raises TypeError for an immutable global or a value that does not fit, OverflowError for a large one."""
+        """Set it. Raises TypeError for an immutable global or a value that does not fit, OverflowError for a large
+        one."""
         if not self.inst.type.mutable:
             raise TypeError("the global is immutable")
         self.inst.value = value_in(self.inst.type.content, value)

@@ -46,6 +46,7 @@ WASM_2_0 = (
     | Feature.MULTI_VALUE
     | Feature.REFERENCE_TYPES
     | Feature.BULK_MEMORY
+    | Feature.SIMD
 )
 #: What this engine has. Presets beyond it are cut to it, so that asking for more is an error that names the feature.
-AVAILABLE = WASM_2_0 | Feature.TAIL_CALL | Feature.EXTENDED_CONST | Feature.MULTI_MEMORY
+AVAILABLE = WASM_2_0 | Feature.RELAXED_SIMD | Feature.TAIL_CALL | Feature.EXTENDED_CONST | Feature.MULTI_MEMORY

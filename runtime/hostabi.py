@@ -74,11 +74,13 @@ ResultShape: TypeAlias = Scalar | Ref
 @attrs.frozen
 class ErrnoMap:
     """How an exception becomes the function's result: by the first of the exception's classes that `classes` lists,
-    else by the `errno` of an OSError, in the host's numbering, in `errnos`. With `negate`, minus the number."""
+    else by the `errno` of an OSError, in the host's numbering, in `errnos`, else `unknown` for any OSError.
+    With `negate`, minus the number."""
 
     classes: Mapping[type[BaseException], int]
     errnos: Mapping[int, int]
     negate: bool = False
+    unknown: int | None = None
 
 
 @attrs.frozen

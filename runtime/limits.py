@@ -14,6 +14,14 @@ MAX_LOCALS = 50_000
 MAX_TABLE = 10_000_000
 #: Nesting of blocks in one function: bounds the validator's control stack.
 MAX_NESTING = 50_000
+#: Locals of all functions of a module together: a few bytes each declare MAX_LOCALS, and every function that runs
+#: has a list of its own.
+MAX_MODULE_LOCALS = 10_000_000
+#: Operands that lie on the stack at the calls and blocks of a module's bodies, or are carried by their branches and
+#: calls, each counted every time: WORK_BASE and WORK_PER_BYTE for each byte of code. Compilers stay below one for a
+#: byte; a hostile body makes this grow with the square of its size, and with it the time to check and translate it.
+WORK_BASE = 1_000_000
+WORK_PER_BYTE = 1
 #: Bytes of one WebAssembly page.
 PAGE = 65_536
 #: Pages that a 32-bit memory can have.
@@ -33,9 +41,12 @@ class Limits:
     frames: int = 10_000
     #: Operands and locals of all frames of one execution; a frame with thousands of locals counts for what it is.
     cells: int = 4_000_000
-    #: Host functions entered on top of one another on the Python stack; deeper ones are scheduled instead.
+    #: Host functions entered on top of one another on the Python stack. Deeper callbacks are scheduled instead; a
+    #: plain call made in a host function, which can't be, traps.
     nesting: int = 40
     #: Entries of one host function's journal; a loop that journals without committing would grow for ever.
     journal: int = 10_000
+    #: WebAssembly instructions that one execution may run; None for no limit. Counting them costs about a fifth.
+    steps: int | None = None
     #: Bytes of a module.
     module: int = 1 << 30

@@ -18,7 +18,7 @@ from .declarations import Code, Declarations, ExternKind
 from .errors import InvalidError, LimitError, UnsupportedError
 from .features import AVAILABLE, Feature
 from .instr.model import Op
-from .limits import Limits
+from .limits import MAX_MODULE_LOCALS, Limits
 from .types import ExternType, FuncType
 from .validate.env import Env
 from .validate.function import check_function
@@ -26,6 +26,7 @@ from .validate.layout import Layout
 from .validate.liveness import Layouts, layouts
 from .validate.module import check_module
 from .validate.sidetable import SideTable
+from .validate.stack import Meter
 
 _MAX_SIZE = Limits().module
 
@@ -86,6 +87,8 @@ class Module:
     _bodies: dict[int, Body] = attrs.field(factory=dict, init=False, repr=False)
     #: A tier keeps here, by function index, what it has made of the bodies; it alone knows the form.
     prepared: dict[int, object] = attrs.field(factory=dict, init=False, repr=False)
+    #: Machine code of the bodies, by how it was made; its tier alone knows the form.
+    compiled: dict[object, object] = attrs.field(factory=dict, init=False, repr=False)
 
     @classmethod
     def load(
@@ -171,8 +174,11 @@ def _check(data: bytes, decls: Declarations, features: Feature, lazy: bool) -> E
     """Validate all of a module, or with `lazy` all but the bodies.
 
     The bodies are decoded as they are checked. As what is malformed can't even be invalid, the first invalid thing is
-    kept back until the last body has been decoded; a feature that is missing ends it at once.
+    kept back until the last body has been decoded; a feature that is missing or a limit ends it at once.
     """
+    declared = sum(count for code in decls.codes for count, _ in code.locals)
+    if declared > MAX_MODULE_LOCALS:
+        raise LimitError(f"the functions declare {declared} locals, {MAX_MODULE_LOCALS} are allowed")
     try:
         env = check_module(decls, features)
     except UnsupportedError:
@@ -185,10 +191,11 @@ def _check(data: bytes, decls: Declarations, features: Feature, lazy: bool) -> E
     if lazy:
         return env
     pending: InvalidError | None = None
+    meter = Meter(len(data))
     for code, ops in bodies(data, decls, features):
         if pending is None:
             try:
-                check_function(decls, code, ops, env=env)
+                check_function(decls, code, ops, env=env, meter=meter)
             except UnsupportedError:
                 raise
             except InvalidError as error:

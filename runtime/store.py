@@ -5,11 +5,13 @@ from __future__ import annotations
 import attrs
 
 from .engine import Engine
+from .errors import Trap, TrapCode
 from .exec.context import ExecContext
 from .exec.counters import Counters
 from .exec.inject import Injector
 from .exec.poll import Requests
 from .exec.run import current
+from .exec.stack import CALLBACK, near_end
 from .instances.instance import Instance
 from .limits import Limits
 
@@ -26,35 +28,45 @@ class Store:
     limits: Limits = attrs.field(factory=Limits)
     counters: Counters = attrs.field(factory=Counters)
     instances: list[Instance] = attrs.field(factory=list)
-    #: Restarts to inject into executions that begin from now on.
+    #: Restarts to inject into executions that begin from now on; at first the engine's.
     injector: Injector | None = None
     #: Contexts of calls that have returned, for the next ones: making one costs as much as a short call.
     _spare: list[ExecContext] = attrs.field(factory=list, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self.counters.count_wasm_calls = self.engine.config.count_wasm_calls
+        if self.injector is None:
+            self.injector = self.engine.config.injector
 
     def context(self) -> ExecContext:
         """A fresh execution. Made inside a host function, it is nested in the one that runs there: it inherits its
-        limits, requests and depth."""
+        limits, requests and depth.
+
+        Raises Trap where such calls are nested too deeply: each takes its share of the Python stack.
+        """
         above = current()
         config = self.engine.config
         if above is not None:
+            if above.nesting >= above.limits.nesting or near_end(CALLBACK):
+                raise Trap(TrapCode.STACK_OVERFLOW, f"{TrapCode.STACK_OVERFLOW.value}: plain calls in host functions")
             requests = Requests.nested(above.requests)
             return ExecContext(
                 above.tier, above.limits, requests, above.driver, self.counters, config.callbacks,
                 depth=above.depth, nesting=above.nesting + 1, cells=above.cells,
             )  # fmt: skip
-        if self._spare:
+        if self._spare and self.limits.steps is None:
             spare = self._spare.pop()
             spare.requests.injector = self.injector
             return spare
         requests = Requests(config.clock, self.injector)
+        if self.limits.steps is not None:
+            requests.steps = [self.limits.steps]
         return ExecContext(self.engine.tier, self.limits, requests, self.engine.driver, self.counters, config.callbacks)
 
     def recycle(self, ctx: ExecContext) -> None:
         """Take back the context of a call that has returned. Nobody may hold it any more."""
         requests = ctx.requests
-        if requests.parent is None and requests.exit_code is None and len(self._spare) < _SPARE:
+        usual = requests.parent is None and requests.exit_code is None and requests.steps is None
+        if usual and len(self._spare) < _SPARE:
             ctx.reuse()
             self._spare.append(ctx)

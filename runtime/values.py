@@ -3,7 +3,7 @@
 i32 and i64 are unsigned ints. f64 is a float with its exact bits. f32 is the float of the same value; an f32 NaN is a
 quiet f64 NaN whose low 23 bits are the f32's fraction, so that no move or sign operation of the host disturbs it
 (turning it into a double the plain way would quieten a signalling one). A null reference is None, a function
-reference the function instance, an external reference any other object.
+reference the function instance, an external reference any other object. A v128 is 16 bytes, lane 0 first.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import math
 import struct
 from typing import TypeAlias
 
+from . import v128
 from .types import F32, F64, I32, I64, V128, ValType
 
 #: A canonical value. References may be any object, so nothing narrower is true.
@@ -26,6 +27,7 @@ _U64 = struct.Struct("<Q")
 _QUIET_NAN64 = 0x7FF8_0000_0000_0000
 _FRACTION32 = 0x7F_FFFF
 _CANONICAL32 = 0x40_0000
+_ZERO128 = bytes(16)
 
 
 def f64_from_bits(bits: int) -> float:
@@ -102,16 +104,18 @@ def signed64(value: int) -> int:
 
 def default(type_: ValType) -> Value:
     """The value that a fresh local of the type has (spec 4.2.1)."""
-    if type_ is I32 or type_ is I64 or type_ is V128:
+    if type_ is I32 or type_ is I64:
         return 0
+    if type_ is V128:
+        return _ZERO128
     if type_ is F32 or type_ is F64:
         return 0.0
     return None
 
 
 def to_wasm(type_: ValType, value: object) -> Value:
-    """A Python number as a canonical value. Integers may be given signed or unsigned. References are not handled
-    here: they need a store.
+    """A Python number or vector as a canonical value. Integers may be given signed or unsigned. References are not
+    handled here: they need a store.
 
     Raises TypeError for a wrong Python type and OverflowError for an integer that does not fit.
     """
@@ -126,15 +130,21 @@ def to_wasm(type_: ValType, value: object) -> Value:
         if not isinstance(value, (int, float)):
             raise TypeError(f"{type_} takes a float, not {type(value).__name__}")
         return f32_from_python(float(value)) if type_ is F32 else float(value)
+    if type_ is V128:
+        if not isinstance(value, v128.V128):
+            raise TypeError(f"v128 takes a V128, not {type(value).__name__}")
+        return value.raw
     raise TypeError(f"no conversion from Python to {type_}")
 
 
 def to_python(type_: ValType, value: Value) -> object:
-    """A canonical number as Python has it: integers signed."""
+    """A canonical number or vector as Python has it: integers signed."""
     if type_ is I32 and isinstance(value, int):
         return signed32(value)
     if type_ is I64 and isinstance(value, int):
         return signed64(value)
     if type_ is F32 and isinstance(value, float):
         return f32_to_python(value)
+    if type_ is V128 and isinstance(value, bytes):
+        return v128.V128(value)
     return value

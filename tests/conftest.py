@@ -30,6 +30,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     rows = ["passed", "failed"]
     rows += sorted({row for counts in totals.values() for row in counts} - set(rows))
     width = max(map(len, rows))
-    terminalreporter.write_line(" " * width + "".join(f"{mode:>12}" for mode in modes))
+    terminalreporter.write_line(" " * width + "".join(f"{mode:>18}" for mode in modes))
     for row in rows:
-        terminalreporter.write_line(f"{row:<{width}}" + "".join(f"{totals[mode][row]:>12}" for mode in modes))
+        terminalreporter.write_line(f"{row:<{width}}" + "".join(f"{totals[mode][row]:>18}" for mode in modes))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import signal
 from typing import Final
 
 import click
 
 #: Subcommands with the line that `hostsdk --help` shows. `NAME` is the object `command` in the file `NAME.py` here.
 COMMANDS: Final = {
+    "info": "Show versions, and what is available here.",
+    "run": "Run a program.",
     "wast": "Run WebAssembly's own test scripts.",
 }
 
@@ -36,3 +39,11 @@ class LazyGroup(click.Group):
 @click.version_option(package_name="hostsdk", prog_name="hostsdk")
 def main() -> None:
     """Run WebAssembly modules that can be interrupted, saved and resumed at any point."""
+
+
+def start() -> None:
+    """The command as a process of its own."""
+    # As long as there is nothing to clean up, Ctrl-C ends it like any other program, without a traceback.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    main(prog_name="hostsdk")

@@ -53,9 +53,9 @@ from .wast_values import FuncRef, HostRef, Null, Number, ScriptError, Val
 
 #: To a script, an instance is its exports.
 Exports: TypeAlias = dict[str, Extern]
-Tier: TypeAlias = Literal["auto", "interpreter"]
+Tier: TypeAlias = Literal["auto", "interpreter", "native"]
 #: Names for `--tier`, the usual one first.
-TIERS: Final[tuple[Tier, ...]] = ("auto", "interpreter")
+TIERS: Final[tuple[Tier, ...]] = ("auto", "interpreter", "native")
 
 _PARAMS: Final[dict[str, tuple[ValType, ...]]] = {
     "print": (),
@@ -162,6 +162,8 @@ def _canonical(type_: ValType, value: Val) -> Value:
         case Number(name, bits) if name == type_.name:
             if type_ is F32:
                 return f32_from_bits(bits)
+            if name == "v128":
+                return bits.to_bytes(16, "little")
             return f64_from_bits(bits) if type_ is F64 else bits
         case Null() if type_.is_ref:
             return None
@@ -176,6 +178,8 @@ def _from_canonical(type_: ValType, value: Value) -> Val:
         return Number("f32", f32_to_bits(value))
     if type_ is F64 and isinstance(value, float):
         return Number("f64", f64_to_bits(value))
+    if isinstance(value, bytes):
+        return Number(type_.name, int.from_bytes(value, "little"))
     if isinstance(value, int):
         return Number(type_.name, value)
     if value is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
+from typing import TypeAlias
 
 import attrs
 
@@ -38,13 +39,15 @@ _IF, _ELSE, _END_CODE, _EMPTY = 0x04, 0x05, 0x0B, 0x40
 #: Added to a one-byte negative number: gives its canonical form as an i32.
 _NEGATIVE_BYTE = 0x1_0000_0000 - 0x80
 _NO_ROW = Instr(-1, "no row")
+_Read: TypeAlias = Callable[[Reader], object]
 
 
 @attrs.frozen
 class _Dispatch:
-    """The rows that a set of features allows, and per opcode byte the shape and the row."""
+    """The rows that a set of features allows, each with what reads its immediate, and per opcode byte the shape and
+    the row."""
 
-    allowed: dict[int, Instr]
+    allowed: dict[int, tuple[Instr, _Read | None]]
     shapes: list[int]
     rows: list[Instr]
     #: Value types that a block may have as its one-byte type.
@@ -53,10 +56,10 @@ class _Dispatch:
 
 @functools.lru_cache(maxsize=32)
 def _dispatch(features: Feature) -> _Dispatch:
-    allowed = {code: row for code, row in BY_CODE.items() if row.feature in features}
+    allowed = {code: (row, _READERS.get(row.immediate)) for code, row in BY_CODE.items() if row.feature in features}
     shapes = [_RARE] * 256
     rows = [_NO_ROW] * 256
-    for code, row in allowed.items():
+    for code, (row, _) in allowed.items():
         if code < 256:
             rows[code] = row
             shapes[code] = _SHAPES.get(row.immediate, _RARE)
@@ -96,6 +99,7 @@ def decode_expr(data: bytes, pos: int, limit: int, features: Feature, data_count
     append = ops.append
     opened = bytearray()
     value: int
+    operand: object
     try:
         while pos < limit:
             pc = pos
@@ -150,7 +154,7 @@ def decode_expr(data: bytes, pos: int, limit: int, features: Feature, data_count
             else:
                 if byte == _ELSE:
                     _open_else(opened, pc)
-                op, pos = _rare(data, pc, limit, features, data_count_present)
+                op, pos = _rare(data, pc, limit, features, dispatch, data_count_present)
                 append(op)
         else:
             raise MalformedError("unexpected end: END opcode expected", limit)
@@ -182,7 +186,7 @@ def _block_type(data: bytes, pos: int, limit: int, features: Feature) -> tuple[o
     return number, reader.pos
 
 
-def _memarg(data: bytes, pos: int, limit: int, features: Feature) -> tuple[object, int]:
+def _memarg(data: bytes, pos: int, limit: int, features: Feature) -> tuple[tuple[int, int, int], int]:
     """A memory operand in the long form: bit 6 of the flags says that a memory index follows."""
     flags, behind = unsigned(data, pos, limit, 32)
     memory = 0
@@ -196,22 +200,28 @@ def _memarg(data: bytes, pos: int, limit: int, features: Feature) -> tuple[objec
     return (flags & 0x3F, offset, memory), behind
 
 
-def _rare(data: bytes, pc: int, limit: int, features: Feature, data_count_present: bool) -> tuple[Op, int]:
-    reader = Reader(data, pc, limit, features)
-    code = reader.byte()
+def _rare(
+    data: bytes, pc: int, limit: int, features: Feature, dispatch: _Dispatch, data_count_present: bool
+) -> tuple[Op, int]:
+    code, pos = data[pc], pc + 1
     if code in PREFIXES:
-        sub = reader.u32()
+        sub = data[pos]
+        pos += 1
+        if sub > 0x7F:
+            sub, pos = unsigned(data, pc + 1, limit, 32)
         if sub > 0xFFFF:
             raise MalformedError(f"illegal opcode {code:02x} {sub}", pc)
         code = code << 16 | sub
-    row = _dispatch(features).allowed.get(code)
-    if row is None:
+    found = dispatch.allowed.get(code)
+    if found is None:
         raise _no_row(code, pc)
-    immediate = row.immediate
-    if immediate in _NEEDS_COUNT and not data_count_present:
+    row, read = found
+    if read is None:
+        return (pc, row, None), pos
+    if not data_count_present and row.immediate in _NEEDS_COUNT:
         raise MalformedError("data count section required", pc)
-    read = _READERS.get(immediate)
-    return (pc, row, None if read is None else read(reader)), reader.pos
+    reader = Reader(data, pos, limit, features)
+    return (pc, row, read(reader)), reader.pos
 
 
 def _no_row(code: int, pc: int) -> MalformedError | UnsupportedError:
@@ -261,8 +271,17 @@ def _memory_data(reader: Reader) -> object:
     return _memory_index(reader), segment
 
 
+def _operand(reader: Reader) -> tuple[int, int, int]:
+    operand, reader.pos = _memarg(reader.data, reader.pos, reader.end, reader.features)
+    return operand
+
+
+def _sixteen(reader: Reader) -> bytes:
+    return reader.data[reader.skip(16) : reader.pos]
+
+
 _NEEDS_COUNT = frozenset((Immediate.DATA, Immediate.MEMORY_DATA))
-_READERS: dict[Immediate, Callable[[Reader], object]] = {
+_READERS: dict[Immediate, _Read] = {
     Immediate.LABELS: _labels,
     Immediate.CALL_INDIRECT: _call_indirect,
     Immediate.TABLE: _table_index,
@@ -273,6 +292,11 @@ _READERS: dict[Immediate, Callable[[Reader], object]] = {
     Immediate.MEMORY_MEMORY: lambda reader: (_memory_index(reader), _memory_index(reader)),
     Immediate.MEMORY_DATA: _memory_data,
     Immediate.DATA: Reader.u32,
+    Immediate.MEMARG: _operand,
+    Immediate.MEMARG_LANE: lambda reader: (*_operand(reader), reader.byte()),
+    Immediate.LANE: Reader.byte,
+    Immediate.LANES: _sixteen,
+    Immediate.V128: _sixteen,
     Immediate.I64: lambda reader: reader.signed(64) & M64,
     Immediate.F32: lambda reader: f32_from_bits(reader.bits(4)),
     Immediate.F64: lambda reader: f64_from_bits(reader.bits(8)),

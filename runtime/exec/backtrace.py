@@ -7,14 +7,26 @@ from collections.abc import Iterable, Sequence
 import attrs
 
 from ..instances.func import FuncInst, WasmFunc
-from ..values import to_python
-from .frames import Frame, HostFrame
+from ..values import Value, to_python
+from .frames import Frame, HostFrame, WasmFrame
+
+
+class _Gone:
+    """Stands for an argument that nothing reads any more, and that was therefore not kept."""
+
+    def __repr__(self) -> str:
+        return "…"
+
+
+#: In `TraceLine.args`: an argument that has not been kept.
+GONE = _Gone()
 
 
 @attrs.frozen
 class TraceLine:
     """One frame. `offset` is the byte in the module for WebAssembly's, None for a host function's; `args` the
-    arguments where they are still known."""
+    arguments where they are still known: of a function of WebAssembly, the parameters as they are now, and `GONE` for
+    one that nothing reads any more."""
 
     kind: str
     module: str
@@ -29,19 +41,28 @@ class TraceLine:
         return f"wasm  {self.module + '.' if self.module else ''}{self.name}{args} at byte {self.offset}"
 
 
-def line(func: FuncInst, offset: int | None, args: Sequence[object] | None = None) -> TraceLine:
-    """The line of a frame of `func`."""
-    if isinstance(func, WasmFunc):
-        return TraceLine("wasm", func.instance.module.name or "", func.name, offset)
+def line(func: FuncInst, offset: int | None, args: Sequence[Value | _Gone] | None = None) -> TraceLine:
+    """The line of a frame of `func`, whose arguments are canonical."""
     shown = None
     if args is not None:
-        shown = tuple(to_python(t, v) for t, v in zip(func.type.params, args, strict=True))
+        shown = tuple([v if v is GONE else to_python(t, v) for t, v in zip(func.type.params, args, strict=True)])
+    if isinstance(func, WasmFunc):
+        return TraceLine("wasm", func.instance.module.name or "", func.name, offset, shown)
     return TraceLine("host", func.code.module, func.code.name, None, shown)
 
 
 def of_frames(frames: Sequence[Frame]) -> list[TraceLine]:
     """The backtrace of a suspended execution, whose frames are given outermost first."""
-    return [line(f.func, None, f.args) if isinstance(f, HostFrame) else line(f.func, f.pc) for f in reversed(frames)]
+    return [
+        line(f.func, None, f.args) if isinstance(f, HostFrame) else line(f.func, f.pc, _parameters(f))
+        for f in reversed(frames)
+    ]
+
+
+def _parameters(frame: WasmFrame) -> list[Value | _Gone]:
+    """The parameters of a frame, by what is live at its check point."""
+    live = dict(zip(frame.layout.live, frame.slots(), strict=False))
+    return [live.get(index, GONE) for index in range(len(frame.func.type.params))]
 
 
 def render(lines: Iterable[object]) -> str:

@@ -51,7 +51,8 @@ class Clock(Protocol):
         (then the sleeper is to be woken by `call_at`)."""
 
     def call_at(self, deadline: float, fn: Callable[[], None]) -> Alarm:
-        """Call `fn`, in whatever thread, once `deadline` has passed. `fn` must be quick and must not raise."""
+        """Call `fn`, in whatever thread, once `deadline` (monotonic, in seconds) has passed. `fn` must be quick and
+        must not raise."""
 
 
 class Agenda:
@@ -233,7 +234,8 @@ class FakeClock:
         return 0.0 if deadline <= self._now else None
 
     def call_at(self, deadline: float, fn: Callable[[], None]) -> Alarm:
-        """Like any clock's; a deadline that has passed already is called at once, in this thread."""
+        """Like any clock's (`deadline` on its monotonic scale, in seconds); one that has passed already is called at
+        once, in this thread."""
         alarm = Alarm(deadline, fn, self._cancel)
         with self._condition:
             self._agenda.add(alarm)
@@ -248,7 +250,7 @@ class FakeClock:
             return len(self._agenda)
 
     def advance(self, seconds: float) -> None:
-        """Let time pass, stopping at each alarm on the way to call it."""
+        """Let so many seconds pass, stopping at each alarm on the way to call it. Raises ValueError for going back."""
         if not seconds >= 0:
             raise ValueError(f"time can't go back by {-seconds} s")
         target = self._now + seconds
@@ -261,8 +263,18 @@ class FakeClock:
                 self._now = max(self._now, deadline)
             self._call_due()
 
+    def step(self) -> bool:
+        """Let time pass up to the next alarm, and call it; False, and nothing passes, where none is set."""
+        with self._condition:
+            deadline = self._agenda.earliest()
+            if deadline is None:
+                return False
+            self._now = max(self._now, deadline)
+        self._call_due()
+        return True
+
     def step_wall(self, seconds: float) -> None:
-        """Set the wall clock forward or, with a negative number, back; monotonic time isn't touched."""
+        """Set the wall clock so many seconds forward or, with a negative number, back; monotonic time isn't touched."""
         self._ahead += seconds
 
     def wait_for_alarms(self, count: int = 1, patience: float = 60.0) -> None:

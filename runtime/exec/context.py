@@ -48,6 +48,8 @@ class ExecContext:
     inbox: tuple[Value, ...] | None = None
     #: What is to be raised in the innermost frame.
     throw: BaseException | None = None
+    #: The last suspension was a check's report, which the next run doesn't repeat.
+    reported: bool = False
     #: Why the unwinding in progress happens; None while one only makes room for a scheduled callee.
     suspended: Suspended | None = None
     #: An `Unwind` is on its way through the Python stack.
@@ -61,23 +63,42 @@ class ExecContext:
     hosts: int = 0
     #: Where an error has been on its way out, innermost first.
     trace: list[TraceLine] = attrs.field(factory=list)
+    #: The error that `trace` is about.
+    traced: BaseException | None = None
     #: Instances that were entered, with the value of their stack pointer then.
     touched: dict[Instance, tuple[GlobalInst, Value] | None] = attrs.field(factory=dict)
     thread: int = attrs.field(factory=threading.get_ident)
     #: Data of the owner: hostsdk keeps its execution and its recorder here.
     owner: object = None
 
+    def allow(self, steps: int) -> None:
+        """Let the execution run `steps` instructions from here on. Code that counts is used from the next frame on that
+        is entered or gone on with."""
+        requests = self.requests
+        if requests.steps is None:
+            requests.steps = [steps]
+            for instance in self.touched:
+                instance.steps = requests.steps
+        requests.steps[0] = steps
+        requests.refresh()
+
     def reuse(self) -> None:
         """Be fresh again, after an execution that has returned and that nobody holds."""
         self.state = State.READY
         self.depth = self.nesting = self.cells = self.hosts = 0
         self.trace.clear()
+        self.traced = None
         self.touched.clear()
         self.requests.checks = 0
         self.requests.skip = False
 
     def passed(self, error: BaseException, func: FuncInst, offset: int | None) -> None:
         """Note that `error` has left a frame of `func`."""
+        if error is not self.traced:
+            # One that came up while the last was dealt with goes on with its trace; any other begins anew.
+            if self.traced not in (error.__context__, error.__cause__):
+                self.trace.clear()
+            self.traced = error
         entry = line(func, offset)
         self.trace.append(entry)
         if isinstance(error, Trap):

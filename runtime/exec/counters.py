@@ -15,7 +15,7 @@ class Counters:
     host_calls: int = 0
     #: Host functions entered, the first time and every time after.
     host_entries: int = 0
-    #: Host functions that wait at once, at most.
+    #: The most host functions that waited for a callee at once, as one that is entered sees it: itself not counted.
     host_depth: int = 0
     #: Functions of modules called; counted only where asked for, since it costs.
     wasm_calls: int = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .context import ExecContext
-from .frames import HostFrame
+from .frames import Frame, HostFrame
 
 
 def drop_frame(ctx: ExecContext, frame: HostFrame) -> None:
@@ -19,16 +19,19 @@ def drop_frame(ctx: ExecContext, frame: HostFrame) -> None:
         ctx.dropping = False
 
 
-def drop_frames(ctx: ExecContext) -> list[BaseException]:
-    """Clean up all of them. The errors that came up, innermost first."""
+def drop_frames(ctx: ExecContext, frames: list[Frame]) -> list[BaseException]:
+    """Clean up all of `frames`, which are given outermost first, and empty the list. The errors that came up,
+    innermost first."""
     errors: list[BaseException] = []
-    while ctx.frames:
-        frame = ctx.frames.pop()
+    while frames:
+        frame = frames.pop()
+        ctx.depth -= 1
         if isinstance(frame, HostFrame):
+            ctx.hosts -= 1
             try:
                 drop_frame(ctx, frame)
-            except Exception as error:  # one cleanup must not keep the next from running
+            except BaseException as error:  # one cleanup must not keep the next from running, nor may Ctrl-C
                 errors.append(error)
-    ctx.next_call = ctx.inbox = ctx.throw = None
-    ctx.depth = ctx.hosts = 0
+        else:
+            ctx.cells -= frame.cells
     return errors

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import attrs
 
@@ -52,6 +52,15 @@ class WasmFrame:
         """Registers that the frame needs while it runs; what `Limits.cells` counts."""
         side = self.func.instance.module.body(self.func.code.index).side
         return 1 + len(side.locals) + side.max_height
+
+    @property
+    def awaited(self) -> tuple[ValType, ...]:
+        """Types of the results that the frame waits for, where it is in a call."""
+        module = self.func.instance.module
+        _, row, immediate = module.body(self.func.code.index).ops[self.layout.index]
+        target: Any = immediate  # its form belongs to the row
+        called = module.func_type(target) if row.name == "call" else module.decls.types[target[1]]
+        return called.results
 
     def slots(self) -> list[Value]:
         """Live locals in ascending order, then operands, as canonical values."""
@@ -111,8 +120,8 @@ def _pack_slot(out: bytearray, type_: ValType, value: Value, handles: list[Value
         else:
             out += _U64.pack(len(handles))
             handles.append(value)
-    elif type_ is V128 and isinstance(value, int):
-        out += value.to_bytes(16, "little")
+    elif type_ is V128 and isinstance(value, bytes):
+        out += value
     else:
         out += _U64.pack(value)
 
@@ -123,7 +132,7 @@ def unpack(raw: bytes, types: Sequence[ValType], handles: Sequence[Value]) -> li
     values: list[Value] = []
     for type_ in types:
         if type_ is V128:
-            values.append(int.from_bytes(raw[at : at + 16], "little"))
+            values.append(raw[at : at + 16])
         elif type_ is F64:
             values.append(_F64.unpack_from(raw, at)[0])
         else:

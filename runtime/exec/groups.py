@@ -11,6 +11,7 @@ import threading
 from ..errors import ReentrancyError
 from ..instances.instance import Instance
 from .context import ExecContext
+from .shadow import note
 from .state import State
 
 
@@ -44,6 +45,17 @@ def _refusal(below: ExecContext, instance: Instance, thread: int) -> str | None:
     if below.thread != thread:
         return f"{instance!r} is running on another thread; give each thread its own instance"
     return None
+
+
+def arrive(ctx: ExecContext, instance: Instance) -> None:
+    """The execution comes to `instance` for the first time: claim its group, and note its stack pointer.
+
+    Raises ReentrancyError as `enter_group` does. A function reference leads to instances that no link leads to.
+    """
+    enter_group(ctx, instance)
+    note(ctx, instance)
+    if ctx.requests.steps is not None:
+        instance.steps = ctx.requests.steps
 
 
 def leave_groups(ctx: ExecContext) -> None:

@@ -13,14 +13,19 @@ from ..instances.func import FuncInst, HostFunc, TailCall, Unwind, WasmFunc, mak
 from ..instances.instance import Instance
 from ..values import Value
 from .context import ExecContext
+from .drop import drop_frames
 from .frames import HostFrame
+from .groups import arrive
 from .poll import check
+from .stack import CALLBACK, near_end
 from .state import Status, Suspended, Waiting, make_dropped
 from .wait import WaitSet
 
 
 def unwind(ctx: ExecContext, why: Suspended | None) -> NoReturn:
     """Leave the stack. `why` is what the embedder will see; None for a scheduled callee."""
+    if ctx.unwinding:
+        raise RecordError("a host function that has to leave the stack went on instead")
     ctx.suspended = why
     ctx.unwinding = True
     raise make_unwind()
@@ -66,16 +71,15 @@ def enter(
     if frame is None:
         if ctx.requests.word[0]:
             _check_entry(ctx, func, caller, args)
+        if ctx.depth >= ctx.limits.frames:
+            raise Trap(TrapCode.STACK_OVERFLOW)
         counters.host_calls += 1
         ctx.depth += 1
         ctx.hosts += 1
-        if ctx.depth > ctx.limits.frames:
-            ctx.depth -= 1
-            ctx.hosts -= 1
-            raise Trap(TrapCode.STACK_OVERFLOW)
     counters.host_entries += 1
-    if ctx.hosts > counters.host_depth:
-        counters.host_depth = ctx.hosts
+    waiting = ctx.hosts - 1
+    if waiting > counters.host_depth:
+        counters.host_depth = waiting
     try:
         result = func.code.enter(ctx, caller, args, frame)
     except Unwind:
@@ -83,13 +87,27 @@ def enter(
     except BaseException as error:
         ctx.depth -= 1
         ctx.hosts -= 1
+        if ctx.unwinding:
+            raise _swallowed(ctx, func) from error
         ctx.passed(error, func, None)
         raise
-    if ctx.unwinding:
-        raise RecordError(f"{func.name} swallowed the engine's Unwind (a bare `except:`?) and returned")
     ctx.depth -= 1
     ctx.hosts -= 1
+    if ctx.unwinding:
+        raise _swallowed(ctx, func)
     return result  # type: ignore[no-any-return]  # host code's protocol, checked by its own wrapper
+
+
+def _swallowed(ctx: ExecContext, func: HostFunc) -> RecordError:
+    """`func` has kept the engine's signal to itself. What left the stack above it is cleaned up, and a callee that
+    it scheduled is forgotten. The error that it deserves."""
+    ctx.unwinding = False
+    ctx.suspended = ctx.next_call = None
+    ctx.spilled.reverse()
+    drop_frames(ctx, ctx.spilled)
+    error = RecordError(f"{func.name} swallowed the engine's Unwind (a bare `except:` or `except BaseException:`?)")
+    ctx.passed(error, func, None)
+    return error
 
 
 def _check_entry(ctx: ExecContext, func: HostFunc, caller: Instance | None, args: tuple[Value, ...]) -> None:
@@ -107,6 +125,8 @@ def invoke(
     """Call `func` and whatever host functions put in their place. May suspend."""
     while True:
         if isinstance(func, WasmFunc):
+            if func.instance not in ctx.touched:
+                arrive(ctx, func.instance)
             return ctx.tier.call(ctx, func, args)
         result = enter(ctx, func, caller, args)
         if not isinstance(result, TailCall):
@@ -121,7 +141,9 @@ def call_back(ctx: ExecContext, func: FuncInst, args: tuple[Value, ...], schedul
     """
     if ctx.dropping:
         raise make_dropped()
-    if scheduled or ctx.callbacks == "scheduled" or ctx.nesting >= ctx.limits.nesting:
+    if ctx.unwinding:
+        raise RecordError("a host function that has to leave the stack went on instead")
+    if scheduled or ctx.callbacks == "scheduled" or ctx.nesting >= ctx.limits.nesting or near_end(CALLBACK):
         ctx.next_call = (func, args)
         unwind(ctx, None)
     ctx.nesting += 1

@@ -49,16 +49,13 @@ class At:
         return check in self.checks
 
 
-@attrs.define
+@attrs.frozen
 class Randomly:
-    """Hits each check point with probability `share`; the same seed gives the same schedule."""
+    """Hits each check point with probability `share`. A seed stands for one schedule: whether a check point is hit
+    depends on its number alone, so an execution that goes on in another process stays on it."""
 
     seed: int
     share: float = 0.2
-    _random: random.Random = attrs.field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._random = random.Random(self.seed)
 
     def fires(self, check: int) -> bool:
-        return self._random.random() < self.share
+        return random.Random(f"{self.seed}/{check}").random() < self.share

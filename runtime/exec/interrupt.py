@@ -140,6 +140,10 @@ class Attachment:
         memory.seen = setting
         return True
 
+    def peek(self) -> bool:
+        """Like `poll`, but an edge isn't reported by this: its own listener has still to do it."""
+        return self.poll() if self.interrupt.level else self.standing
+
     def acknowledge(self) -> None:
         """Take the present setting as reported. In the level form, only the count of polls starts anew."""
         self.memory.seen = self.interrupt._setting

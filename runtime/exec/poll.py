@@ -7,14 +7,24 @@ and looks at the marks afterwards, so that no request is lost between the two.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Protocol
 
 import attrs
 
 from .clock import Alarm, Clock
 from .inject import Injector
 from .interrupt import Attachment, Interrupt
-from .state import Injected, Interrupted, Status, Suspended, TimedOut, make_exit
+from .state import ExitSignal, Injected, Interrupted, OutOfSteps, Status, Suspended, TimedOut, make_exit
 from .wait import Driver, WaitSet, Waker
+
+#: Value of a cell that asks running code to look for requests.
+ALL_ONES = 0xFFFF_FFFF_FFFF_FFFF
+
+
+class Cell(Protocol):
+    """Eight bytes that machine code reads."""
+
+    value: int
 
 
 @attrs.define(eq=False)
@@ -26,6 +36,9 @@ class Requests:
     parent: Requests | None = None
     #: The word that running code polls: anything but 0 means that `check` has something to look at.
     word: list[int] = attrs.field(factory=lambda: [0])
+    #: What machine code polls in place of the word: cells that are set to all ones with it. A tier puts them here for
+    #: as long as it runs.
+    cells: list[Cell] = attrs.field(factory=list)
     waker: Waker = attrs.field(factory=Waker)
     attachments: list[Attachment] = attrs.field(factory=list)
     #: The next check is the one at which the execution was suspended: it has been answered.
@@ -34,6 +47,8 @@ class Requests:
     exit_code: int | None = None
     #: The deadline of this run, once its alarm has come.
     expired: bool = False
+    #: Instructions left, in one element that the counting code shares; None where nobody counts.
+    steps: list[int] | None = None
     #: Whether what `check` found last was asked of a parent.
     inherited: bool = False
     _alarm: Alarm | None = None
@@ -42,11 +57,13 @@ class Requests:
     @classmethod
     def nested(cls, parent: Requests) -> Requests:
         """For an activation on top of `parent`'s."""
-        return cls(parent.clock, None, parent, parent.word, parent.waker)
+        return cls(parent.clock, None, parent, parent.word, parent.cells, parent.waker, steps=parent.steps)
 
     def wake(self) -> None:
         """Make whatever the execution does look at its requests: running code by the word, a wait by its waker."""
         self.word[0] = 1
+        for cell in self.cells:
+            cell.value = ALL_ONES
         self.waker.wake()
 
     def exit(self, code: int) -> None:
@@ -87,7 +104,7 @@ class Requests:
         """Set the word if a request is standing."""
         inbox: Requests | None = self
         while inbox is not None:
-            if inbox.injector is not None or inbox.urgent:
+            if inbox.injector is not None or inbox.steps is not None or inbox.urgent:
                 self.word[0] = 1
                 return
             inbox = inbox.parent
@@ -119,23 +136,28 @@ class Requests:
 
 
 def check(requests: Requests) -> Suspended | None:
-    """The first request that stands, in the order exit, user interrupt, timeout, injected fault; None to go on.
+    """The first request that stands, in the order exit, user interrupt, timeout, budget, injected fault; None to
+    go on.
 
     An exit is raised, since it can't be resumed. The first check after a resume is answered with None: that check
-    has been reported, and every resume must make progress.
+    has been reported, and every resume must make progress. An outer execution's request stays standing: it is for
+    that one to report.
     """
     requests.word[0] = 0
     try:
+        signal = exit_signal(requests)
+        if signal is not None:
+            raise signal
         chain = list(requests.chain())
-        for inbox in chain:
-            if inbox.exit_code is not None:
-                raise make_exit(inbox.exit_code)
         if requests.skip:
             requests.skip = False
             return None
-        for source in (_interrupted, _expired, _injected):
+        # Asked first, so that every check point is counted, and what an injector does there (setting an interrupt,
+        # say) is seen at this very check point; reported last.
+        faults = {id(inbox): _injected(inbox) for inbox in chain if inbox.injector is not None}
+        for source in (_interrupted, _expired, _exhausted, lambda inbox, own: faults.get(id(inbox))):
             for inbox in chain:
-                found = source(inbox)
+                found = source(inbox, inbox is requests)
                 if found is not None:
                     requests.inherited = inbox is not requests
                     return found
@@ -144,24 +166,37 @@ def check(requests: Requests) -> Suspended | None:
         requests.refresh()
 
 
-def _interrupted(inbox: Requests) -> Suspended | None:
+def exit_signal(requests: Requests) -> ExitSignal | None:
+    """What is raised where the execution, or one that it is nested in, was asked to exit."""
+    for inbox in requests.chain():
+        if inbox.exit_code is not None:
+            return make_exit(inbox.exit_code)
+    return None
+
+
+def _interrupted(inbox: Requests, own: bool) -> Suspended | None:
     for attachment in inbox.attachments:
-        if attachment.poll():
+        if attachment.poll() if own else attachment.peek():
             return Suspended(Status.ETOYWASMUSERINTERRUPT, Interrupted(attachment.interrupt))
     return None
 
 
-def _expired(inbox: Requests) -> Suspended | None:
+def _expired(inbox: Requests, own: bool) -> Suspended | None:
     if not inbox.expired:
         return None
-    inbox.expired = False
+    if own:
+        inbox.expired = False
     return Suspended(Status.ETOYWASMUSERINTERRUPT, TimedOut())
 
 
-def _injected(inbox: Requests) -> Suspended | None:
-    if inbox.injector is None:
+def _exhausted(inbox: Requests, own: bool) -> Suspended | None:
+    if inbox.steps is None or inbox.steps[0] >= 0:
         return None
+    return Suspended(Status.ETOYWASMRESTART, OutOfSteps())
+
+
+def _injected(inbox: Requests) -> Suspended | None:
     inbox.checks += 1
-    if inbox.injector.fires(inbox.checks):
+    if inbox.injector is not None and inbox.injector.fires(inbox.checks):
         return Suspended(Status.ETOYWASMRESTART, Injected(inbox.checks))
     return None

@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 import attrs
 
-from ..errors import DivergenceError, RecordError
+from ..errors import DivergenceError, RecordError, StateError, Trap
 from ..values import Value
 
 #: None, bool, int, float, str, bytes, and lists, tuples, dicts (with plain keys) of plain data.
@@ -52,7 +52,7 @@ def plain(value: object, what: str) -> Plain:
     )
 
 
-@attrs.define
+@attrs.define(eq=False)
 class Entry:
     """One step. `label` tells places apart in messages; `pending` is true while the answer is still awaited.
 
@@ -67,6 +67,9 @@ class Entry:
     error: BaseException | None = None
     #: What the one who waits keeps for itself while the call stays in memory.
     live: object = None
+    #: Since when, in monotonic seconds, and for what it waits: to be told to people.
+    since: float | None = None
+    waits: object = None
 
 
 @attrs.define
@@ -82,11 +85,23 @@ class Record:
     inbox: tuple[Value, ...] | None = None
     #: What is to be raised at the pending operation.
     throw: BaseException | None = None
-    #: How often the function has been entered with this record.
+    #: Live objects that the call holds until it ends, newest last: identity and label. A commit forgets none.
+    held: list[tuple[int, str]] = attrs.field(factory=list)
+    #: Numbers that the call has looked up, and what they stood for then; the owner's, never saved.
+    pins: dict[int, int] = attrs.field(factory=dict)
+    #: Objects that the call has closed itself, by identity: a replay that comes by their look-up needs them again.
+    gone: dict[int, object] = attrs.field(factory=dict)
+    #: A callee's trap that the function was not allowed to keep to itself: it ends the call, whatever comes after.
+    trapped: Trap | None = None
+    #: How often the function has been entered again.
     restarts: int = 0
+    #: Where in its source the function left the stack: to be told to people.
+    source: str | None = None
     #: What the running function would have to keep alive if it suspended now.
     live: object = None
     _replayed: int = attrs.field(default=0, init=False)
+    #: Where the operation that the call waits in stands in the journal, or would.
+    _standing: int = attrs.field(default=0, init=False)
 
     @property
     def replaying(self) -> bool:
@@ -97,12 +112,22 @@ class Record:
         """Begin a replay."""
         self.cursor = 0
         self._replayed = 0
-        self.restarts += 1
+
+    def leave(self) -> None:
+        """The function has left the stack in the operation that came last."""
+        self._standing = len(self.entries) - (self.pending is not None)
 
     def stand(self) -> None:
-        """Go on without a replay, at the pending operation: for what stayed alive in memory."""
-        self.cursor = len(self.entries) - (self.pending is not None)
-        self.restarts += 1
+        """Go on without a replay, at the operation that the call waits in: for what stayed alive in memory."""
+        self.cursor = self._standing
+
+    def thrown(self, entry: Entry | None) -> BaseException | None:
+        """What is to be raised, once, at the operation at hand, whose entry is `entry`: it is for the operation that
+        the call waits in, and for none before it."""
+        if self.throw is None or self.cursor - (entry is not None) < self._standing:
+            return None
+        error, self.throw = self.throw, None
+        return error
 
     def next(self, kind: str, label: str) -> Entry | None:
         """The entry that answers this operation, or None where it happens for the first time.
@@ -123,15 +148,19 @@ class Record:
 
     def append(self, kind: str, label: str, value: object, *, pending: bool = False) -> Entry:
         """Journal a step that happens now. Raises RecordError past the journal's limit or for data not plain."""
+        self.require_room()
+        entry = Entry(kind, label, plain(value, _place(kind, label)), pending)
+        self.entries.append(entry)
+        self.cursor = len(self.entries)
+        return entry
+
+    def require_room(self) -> None:
+        """Raises RecordError where the journal is full: before the effect that it would have to note."""
         if len(self.entries) >= self.limit:
             raise RecordError(
                 f"the journal has reached its limit of {self.limit} entries; commit with ctx.progress, or raise "
                 f"Limits(journal=…)"
             )
-        entry = Entry(kind, label, plain(value, _place(kind, label)), pending)
-        self.entries.append(entry)
-        self.cursor = len(self.entries)
-        return entry
 
     def settle(self, entry: Entry, value: object) -> None:
         """Give a pending entry its answer."""
@@ -145,6 +174,14 @@ class Record:
         entry.pending = False
         entry.error = error
 
+    def turn(self, error: BaseException) -> None:
+        """The step that came last can't be answered in this replay as it was the first time: it raises `error`
+        instead, now and in every replay to come, and what was journaled behind it no longer holds."""
+        del self.entries[self.cursor :]
+        self.inbox = None
+        self._standing = self.cursor
+        self.fail(self.entries[-1], error)
+
     def pass_check(self) -> bool:
         """Note that a check point has been passed; whether it had been, in an earlier entry of the function.
 
@@ -152,6 +189,9 @@ class Record:
         """
         if self.cursor < len(self.entries):
             entry = self.entries[self.cursor]
+            if entry.kind == "check" and entry.error is not None:
+                self.cursor += 1
+                raise entry.error
             if entry.kind == "check" and isinstance(entry.value, int):
                 self._replayed += 1
                 if self._replayed >= entry.value:
@@ -169,9 +209,14 @@ class Record:
         else:
             self.append("check", "", 1)
 
-    def commit(self, position: int) -> None:
-        """Forget what was journaled behind the entry at `position`."""
-        del self.entries[position + 1 :]
+    def commit(self, entry: Entry, value: object) -> None:
+        """Give `entry` a new answer and forget what was journaled behind it. Raises StateError where `entry` has been
+        forgotten itself."""
+        place = next((i for i, known in enumerate(self.entries) if known is entry), None)
+        if place is None:
+            raise StateError("this progress was opened behind another one, which has been committed since")
+        self.settle(entry, value)
+        del self.entries[place + 1 :]
         self.cursor = len(self.entries)
 
     @property

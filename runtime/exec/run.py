@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 
-from ..errors import StateError, Trap
+from ..errors import LimitError, StateError, Trap
 from ..instances.func import FuncInst, TailCall, Unwind, WasmFunc
 from ..instances.instance import Instance
 from ..values import Value
@@ -16,20 +16,25 @@ from . import drop as dropping
 from . import shadow
 from .context import ExecContext
 from .frames import HostFrame, WasmFrame
-from .groups import enter_group, leave_groups
+from .groups import arrive, leave_groups
 from .host import enter, invoke
 from .interrupt import Interrupt
+from .poll import exit_signal
+from .stack import RUN, near_end
 from .state import (
     STATE_OF,
     Dropped,
     Exited,
     ExitSignal,
     Failed,
+    Injected,
+    Interrupted,
     Outcome,
     Returned,
     State,
     Status,
     Suspended,
+    TimedOut,
     Trapped,
     move,
 )
@@ -45,20 +50,25 @@ def run(ctx: ExecContext, interrupt: Interrupt | None = None, *, deadline: float
     """Start, or go on after a suspension, until the next outcome.
 
     `interrupt` and `deadline` (on the clock's monotonic scale) hold for this run. Raises StateError for an execution
-    that has ended or is running, and ReentrancyError where the guest is in the middle of another call; nothing
-    changes then.
+    that has ended or is running, ReentrancyError where the guest is in the middle of another call, and LimitError
+    where too little of Python's own stack is left; nothing changes then.
     """
     fresh = ctx.state is State.READY
     if not fresh and ctx.state is not State.SUSPENDED:
         raise StateError(f"an execution that is {ctx.state.value} can't be run")
+    if near_end(RUN):
+        raise LimitError(f"Python's recursion limit is near: a call needs {RUN} frames")
     instance = _entry_instance(ctx)
     if instance is not None:
-        enter_group(ctx, instance)
-        shadow.note(ctx, instance)
+        arrive(ctx, instance)
     ctx.state = move(ctx.state, State.RUNNING)
     requests = ctx.requests
-    requests.skip = not fresh and bool(ctx.frames) and isinstance(ctx.frames[-1], HostFrame)
+    # What a check has reported is answered by the resume. A wait or a question was no check, and what is thrown in
+    # takes the place of the operation with its check.
+    requests.skip = ctx.reported and ctx.throw is None and bool(ctx.frames) and isinstance(ctx.frames[-1], HostFrame)
     requests.arm(interrupt, deadline)
+    if not fresh:
+        ctx.throw = exit_signal(requests) or ctx.throw
     above, _here.ctx = _here.ctx, ctx
     try:
         outcome = _loop(ctx)
@@ -108,7 +118,7 @@ def _loop(ctx: ExecContext) -> Outcome:
             ctx.frames.extend(reversed(ctx.spilled))
             ctx.spilled.clear()
             inbox = error = None
-            if ctx.next_call is None:
+            if ctx.next_call is None and ctx.suspended is not None:
                 return _suspended(ctx)
         except BaseException as caught:
             error, inbox = caught, None
@@ -152,6 +162,7 @@ def _suspended(ctx: ExecContext) -> Suspended:
     if why is None:
         raise StateError("an execution left the stack without a reason")
     ctx.counters.suspensions[type(why.reason).__name__] += 1
+    ctx.reported = isinstance(why.reason, (Interrupted, TimedOut, Injected))
     return why
 
 
@@ -202,13 +213,14 @@ def answer(ctx: ExecContext, value: object) -> None:
 
 def resume_with(ctx: ExecContext, values: tuple[Value, ...]) -> None:
     """Put `values` (canonical, checked by the caller) in place of the pending host call's results, after that
-    function's cleanup. Raises StateError where the innermost frame is not a host function."""
+    function's cleanup. Raises StateError where the innermost frame is not a host function; and what the cleanup
+    raises, but then the values are in place."""
     frame = _waiting(ctx, "resume_with")
-    dropping.drop_frame(ctx, frame)
     ctx.frames.pop()
     ctx.depth -= 1
     ctx.hosts -= 1
     ctx.inbox = values
+    dropping.drop_frame(ctx, frame)
 
 
 def pending_func(ctx: ExecContext) -> FuncInst:
@@ -234,7 +246,8 @@ def drop(ctx: ExecContext) -> None:
         raise StateError(f"drop: the execution is {ctx.state.value}")
     started = ctx.state is State.SUSPENDED
     ctx.state = move(ctx.state, State.DROPPED)
-    errors = dropping.drop_frames(ctx)
+    errors = dropping.drop_frames(ctx, ctx.frames)
+    ctx.next_call = ctx.inbox = ctx.throw = None
     if started:
         shadow.restore(ctx, "drop")
     leave_groups(ctx)

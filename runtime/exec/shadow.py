@@ -24,7 +24,8 @@ def note(ctx: ExecContext, instance: Instance) -> None:
 
 def restore(ctx: ExecContext, how: str) -> None:
     """The call ended by `how` ("trap", "drop", …) in the middle of the guest."""
-    for instance, pointer in ctx.touched.items():
+    # The first one entered is restored last: linked instances may share a pointer, and it had its value before.
+    for instance, pointer in reversed(ctx.touched.items()):
         if pointer is not None:
             pointer[0].value = pointer[1]
         elif _may_have_one(instance):

@@ -81,6 +81,11 @@ class TimedOut:
 
 
 @attrs.frozen
+class OutOfSteps:
+    """Reason: the budget of instructions is used up. A run with more of it goes on."""
+
+
+@attrs.frozen
 class Waiting:
     """Reason: a host function waits, and the driver wants the thread back meanwhile."""
 
@@ -103,6 +108,8 @@ class Returned:
 
 @attrs.frozen
 class Trapped:
+    """The call came to a trap, the guest's or one of a host function's."""
+
     trap: Trap
 
 

@@ -95,6 +95,9 @@ class Notifier:
         """How many waits are in progress."""
         return len(self._waiters)
 
+    def __repr__(self) -> str:
+        return "<Notifier>"
+
 
 #: What wakes a wait from elsewhere.
 Wake: TypeAlias = "Notifier | Future[Any]"

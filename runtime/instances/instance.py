@@ -35,6 +35,10 @@ class Instance:
     #: The guest's stack pointer and whether it has been looked for; see `exec.shadow`.
     stack_pointer: GlobalInst | None = None
     stack_pointer_known: bool = False
+    #: What is left of the budget of instructions of the execution that is inside; see `exec.poll.Requests.steps`.
+    steps: list[int] = attrs.field(factory=lambda: [0])
+    #: A tier's picture of the instance; it alone knows the form.
+    native: object = None
     #: Owner's own data (hostsdk keeps its instance here); the engine never looks.
     owner: object = None
 

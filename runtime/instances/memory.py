@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import attrs
 
 from ..errors import Trap, TrapCode
@@ -9,21 +11,25 @@ from ..limits import MAX_PAGES, PAGE
 from ..types import MemoryType
 from .budget import Budget
 from .group import Group
+from .region import Region, reserve
 
 
 @attrs.define(eq=False)
 class MemInst:
-    """A linear memory. `data` is the same bytearray for the memory's whole life; growth extends it in place.
+    """A linear memory. `data` has its present size and is looked up anew behind whatever may have grown it.
 
     `pins` counts views handed out (`hostsdk`'s `ctx.memory.view`); a pinned memory can't grow, which the view's owner
     is told before it can happen. `group` is that of the instances that have the memory: None while none has.
     """
 
+    #: Once the memory has settled it is a view, which does all that a bytearray does but change its size.
     data: bytearray
     max: int | None
     budget: Budget
     pins: int = 0
     group: Group | None = None
+    #: The addresses that machine code knows the memory by; None while it is a bytearray.
+    region: Region | None = None
 
     @classmethod
     def allocate(cls, type_: MemoryType, budget: Budget) -> MemInst:
@@ -51,12 +57,33 @@ class MemInst:
             return old
         if self.pins or not self.budget.take(delta * PAGE):
             return -1
-        try:
-            self.data.extend(bytes(delta * PAGE))
-        except (MemoryError, BufferError):
+        if not self._extend(delta * PAGE):
             self.budget.give(delta * PAGE)
             return -1
         return old
+
+    def _extend(self, amount: int) -> bool:
+        if self.region is not None:
+            if not self.region.extend(len(self.data) + amount):
+                return False
+            self.data = cast("bytearray", self.region.data)
+            return True
+        try:
+            self.data.extend(bytes(amount))
+        except (MemoryError, BufferError):
+            return False
+        return True
+
+    def settle(self) -> Region | None:
+        """Give the memory addresses that never change; None where that can't be. Nobody may hold a view of it."""
+        if self.region is None and not self.pins:
+            ceiling = min(MAX_PAGES if self.max is None else self.max, MAX_PAGES)
+            room = self.budget.limit - self.budget.used + len(self.data)
+            region = reserve(len(self.data), min(ceiling * PAGE, max(room, len(self.data))))
+            if region is not None:
+                region.data[:] = self.data
+                self.region, self.data = region, cast("bytearray", region.data)
+        return self.region
 
     def check(self, addr: int, size: int) -> None:
         """Trap unless `addr` up to `addr + size` lies inside."""

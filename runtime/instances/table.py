@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import attrs
 
@@ -14,6 +15,13 @@ from .budget import Budget
 from .group import Group
 
 
+class Watcher(Protocol):
+    """Who has to know when a table changes."""
+
+    def changed(self, first: int, count: int) -> None:
+        """The entries from `first` on, `count` of them, or as many of them as there are now."""
+
+
 @attrs.define(eq=False)
 class TableInst:
     """A table. `elems` is the same list for the table's whole life; `group` that of the instances that have it."""
@@ -23,6 +31,8 @@ class TableInst:
     max: int | None
     budget: Budget
     group: Group | None = None
+    #: Told of entries that have changed: machine code has a picture of its own.
+    watch: Watcher | None = None
 
     @classmethod
     def allocate(cls, type_: TableType, init: Value, budget: Budget) -> TableInst:
@@ -42,6 +52,8 @@ class TableInst:
         if old + delta > ceiling or not self.budget.take(delta):
             return -1
         self.elems.extend([init] * delta)
+        if self.watch is not None:
+            self.watch.changed(old, delta)
         return old
 
     def check(self, index: int, size: int) -> None:
@@ -58,11 +70,15 @@ class TableInst:
         """table.set."""
         self.check(index, 1)
         self.elems[index] = value
+        if self.watch is not None:
+            self.watch.changed(index, 1)
 
     def fill(self, index: int, value: Value, size: int) -> None:
         """table.fill."""
         self.check(index, size)
         self.elems[index : index + size] = [value] * size
+        if self.watch is not None:
+            self.watch.changed(index, size)
 
     def init(self, to: int, items: Sequence[Value], start: int, size: int) -> None:
         """table.init, from a segment's items."""
@@ -70,9 +86,13 @@ class TableInst:
             raise Trap(TrapCode.OUT_OF_BOUNDS_TABLE)
         self.check(to, size)
         self.elems[to : to + size] = items[start : start + size]
+        if self.watch is not None:
+            self.watch.changed(to, size)
 
     def copy(self, to: int, source: TableInst, start: int, size: int) -> None:
         """table.copy; the ranges may overlap."""
         source.check(start, size)
         self.check(to, size)
         self.elems[to : to + size] = source.elems[start : start + size]
+        if self.watch is not None:
+            self.watch.changed(to, size)

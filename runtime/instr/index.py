@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..features import Feature
-from . import control, memory, numeric, table
+from . import control, memory, numeric, simd, table
 from .model import Instr
 
 #: Bytes that open a two-part opcode; the second part is a LEB128 number.
@@ -29,7 +29,7 @@ def join(*groups: Iterable[Instr]) -> tuple[dict[int, Instr], dict[str, Instr]]:
     return by_code, by_name
 
 
-BY_CODE, BY_NAME = join(control.ROWS, table.ROWS, memory.ROWS, numeric.ROWS)
+BY_CODE, BY_NAME = join(control.ROWS, table.ROWS, memory.ROWS, numeric.ROWS, simd.ROWS)
 
 _EXCEPTIONS = Feature.EXCEPTIONS.text
 _TYPED_REFS = Feature.FUNCTION_REFERENCES.text
@@ -49,15 +49,12 @@ _ABSENT_OPCODES: tuple[tuple[int, int, str], ...] = (
     (0xFB_0000, 0xFB_001E, _GC),
     (0xFC_0012, 0xFC_0012, "memory-control"),
     (0xFC_0013, 0xFC_0016, "wide-arithmetic"),
-    (0xFD_0000, 0xFD_00FF, Feature.SIMD.text),
-    (0xFD_0100, 0xFD_012F, Feature.RELAXED_SIMD.text),
     (0xFE_0000, 0xFE_0003, Feature.THREADS.text),
     (0xFE_0010, 0xFE_004E, Feature.THREADS.text),
 )
 
 #: Codes of value and heap types, as their byte.
 _ABSENT_TYPES: dict[int, str] = {
-    0x7B: Feature.SIMD.text,
     0x75: _STACK_SWITCHING,
     0x74: _EXCEPTIONS,
     **dict.fromkeys((0x73, 0x72, 0x71, 0x6E, 0x6D, 0x6C, 0x6B, 0x6A), _GC),

@@ -40,6 +40,10 @@ class Immediate(enum.Enum):
     MEMORY_MEMORY = enum.auto()  # (destination, source)
     MEMORY_DATA = enum.auto()  # (memory index, segment index)
     DATA = enum.auto()  # int
+    MEMARG_LANE = enum.auto()  # (align exponent, offset, memory index, lane)
+    LANE = enum.auto()  # int below 256
+    LANES = enum.auto()  # 16 bytes, one a lane
+    V128 = enum.auto()  # 16 bytes
     I32 = enum.auto()  # canonical int
     I64 = enum.auto()  # canonical int
     F32 = enum.auto()  # canonical float
@@ -51,7 +55,8 @@ class Immediate(enum.Enum):
 @attrs.frozen(eq=False, repr=False)
 class Instr:
     """One row. `code` is the opcode byte, or prefix << 16 | sub-opcode. `width` is the number of bytes that a load or
-    store touches, `value` the type it puts on the stack or takes from it. Rows are compared by identity."""
+    store touches, `value` the type it puts on the stack or takes from it, `lanes` the number that a lane index is
+    below. Rows are compared by identity."""
 
     code: int
     name: str
@@ -61,6 +66,7 @@ class Instr:
     feature: Feature = Feature.MVP
     width: int = 0
     value: ValType | None = None
+    lanes: int = 0
     #: The name as a Python identifier: `i32_add`.
     ident: str = attrs.field(init=False)
 

@@ -16,6 +16,7 @@ import attrs
 from ..declarations import Code
 from ..types import FuncType
 from ..validate.layout import Layout
+from ..validate.liveness import Layouts
 from .registry import Operand
 
 Registers: TypeAlias = "list[Any]"
@@ -35,15 +36,16 @@ TAIL_INDIRECT = 6  # return_call_indirect
 class Site:
     """A place where the loop takes over.
 
-    `slots` are registers: the results of a RETURN, the arguments of a call. `below` says where the operands are that
-    a record at this check point holds. `dest` is where a call's results go, `next` the block behind it.
+    `slots` are registers: the results of a RETURN, the arguments of a call. `op` is the place of a check point's
+    instruction in the body, and `below` says where the operands are that a record there holds. `dest` is where a
+    call's results go, `next` the block behind it.
     """
 
     kind: int
     pc: int
     code: Prepared
     slots: tuple[int, ...] = ()
-    layout: Layout | None = None
+    op: int = -1
     below: tuple[Operand, ...] = ()
     #: Function index of a call; (table, type) of an indirect one, whose table index is in register `at`.
     index: int = 0
@@ -56,6 +58,12 @@ class Site:
     #: The callee's code, once a call has found it.
     target: Prepared | None = None
 
+    @property
+    def layout(self) -> Layout:
+        """The layout of a check point's record. Not kept here: most are never asked for, and all together may take
+        up the square of the body's size."""
+        return self.code.layouts[self.op]
+
 
 @attrs.define(eq=False)
 class Prepared:
@@ -65,7 +73,7 @@ class Prepared:
     #: Registers behind the parameters at entry: declared locals as zero, then room for operands.
     tail: tuple[Any, ...]
     size: int
-    entry_layout: Layout
+    layouts: Layouts
     entry: Block = attrs.field(factory=list)
     #: Check points by byte offset, for going on from a record.
     points: dict[int, Site] = attrs.field(factory=dict)

@@ -38,7 +38,7 @@ def _loop(t: Translator, immediate: Any) -> None:
     t.settle_all()
     info = t.side.blocks[t.at]
     plain, checked = fresh(), fresh()
-    site = Site(LOOP, t.pc, t.code, layout=t.body.layouts[t.at], below=tuple(t.stack), next=plain)
+    site = Site(LOOP, t.pc, t.code, op=t.at, below=tuple(t.stack), next=plain)
     t.code.points[t.pc] = site
     t.finish(goto(plain))
     t.begin(plain)
@@ -180,7 +180,7 @@ def _take_index(t: Translator, site: Site) -> None:
 
 def _leave_call(t: Translator, site: Site, type_: FuncType) -> None:
     site.slots = t.registers(t.pop(len(type_.params)))
-    site.layout = t.body.layouts[t.at]
+    site.op = t.at
     site.below = tuple(t.stack)
     site.dest = t.home(len(t.stack))
     site.type = type_
@@ -211,7 +211,7 @@ def _drop(t: Translator, immediate: Any) -> None:
 
 
 def _local_get(t: Translator, immediate: Any) -> None:
-    t.stack.append(1 + int(immediate))
+    t.lend(1 + int(immediate))
 
 
 def _local_set(t: Translator, immediate: Any) -> None:
@@ -224,7 +224,7 @@ def _local_set(t: Translator, immediate: Any) -> None:
 
 def _local_tee(t: Translator, immediate: Any) -> None:
     _local_set(t, immediate)
-    t.stack.append(1 + int(immediate))
+    t.lend(1 + int(immediate))
 
 
 def _const(t: Translator, immediate: Any) -> None:
@@ -260,5 +260,6 @@ CONTROL: dict[str, Callable[[Translator, Any], None]] = {
     "i64.const": _const,
     "f32.const": _const,
     "f64.const": _const,
+    "v128.const": _const,
     "ref.null": _ref_null,
 }

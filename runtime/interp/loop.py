@@ -12,9 +12,9 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from ..errors import Trap, TrapCode
-from ..exec import shadow
 from ..exec.context import ExecContext
-from ..exec.host import enter, unwind
+from ..exec.groups import arrive
+from ..exec.host import enter, invoke, unwind
 from ..exec.poll import check
 from ..exec.state import Suspended
 from ..instances.func import FuncInst, TailCall, Unwind, WasmFunc
@@ -26,14 +26,17 @@ from .spill import entry_frame, func_of, site_frame, spill_callers
 _OUT_OF_BOUNDS = (struct.error, IndexError)
 #: Gives a function's code, preparing it at first.
 Preparer: TypeAlias = Callable[[WasmFunc], Prepared]
+#: Whether another tier runs a function.
+Outside: TypeAlias = Callable[[ExecContext, WasmFunc], bool]
 
 
 class Machine:
     """One run of the interpreter within an execution: the frame at hand and those that wait for it."""
 
-    def __init__(self, ctx: ExecContext, prepared: Preparer, size: int) -> None:
+    def __init__(self, ctx: ExecContext, prepared: Preparer, size: int, outside: Outside | None = None) -> None:
         self.ctx = ctx
         self.prepared = prepared
+        self.outside = outside
         self.word = ctx.requests.word
         #: Frames that wait for a callee, outermost first: the call's site and the registers.
         self.stack: list[tuple[Site, Registers]] = []
@@ -42,6 +45,8 @@ class Machine:
         self.room = ctx.limits.frames - ctx.depth
         self.cells_before = ctx.cells
         self.cells = ctx.cells + size
+        #: Registers of the last frame that a host function was tail-called from: it is no more.
+        self.gone: Registers | None = None
 
     def run(self, regs: Registers, block: Block) -> tuple[Value, ...]:
         """Run from `block` until the first frame returns. May suspend."""
@@ -50,7 +55,7 @@ class Machine:
         where: Any = None
         func: FuncInst
         args: tuple[Value, ...]
-        word, stack = self.word, self.stack
+        word, stack, outside = self.word, self.stack, self.outside
         try:
             while True:
                 try:
@@ -65,7 +70,7 @@ class Machine:
                             if word[0]:
                                 self._poll_loop(site, regs)
                             site = None
-                        elif kind == CALL:
+                        elif kind == CALL and outside is None:
                             regs = self._call(site, regs)
                             ops, term, site, where = site.target.entry  # type: ignore[union-attr]  # set by _call
                         elif kind == RETURN:
@@ -74,7 +79,7 @@ class Machine:
                             regs, (ops, term, site, where) = self._return(site, regs)
                         else:
                             func, args = self._callee(site, regs)
-                            if not isinstance(func, WasmFunc):
+                            if not isinstance(func, WasmFunc) or (outside is not None and outside(self.ctx, func)):
                                 break
                             regs, (ops, term, site, where) = self._enter(site, regs, func, args)
                 except _OUT_OF_BOUNDS:
@@ -124,7 +129,7 @@ class Machine:
         """Whom a site calls, and with what. Traps where an indirect call has no right target."""
         args = site.take(regs) if site.take is not None else tuple([regs[i] for i in site.slots])
         kind = site.kind
-        if kind in (INVOKE, TAIL):
+        if kind in (INVOKE, TAIL, CALL):
             return regs[0].funcs[site.index], args
         elems = regs[0].tables[site.index].elems
         index = regs[site.at]
@@ -139,14 +144,16 @@ class Machine:
 
     def _enter(self, site: Site, regs: Registers, func: WasmFunc, args: tuple[Value, ...]) -> tuple[Registers, Block]:
         """Begin a function's frame, in place of the one at hand for a tail call."""
+        if func.instance is not regs[0] and func.instance not in self.ctx.touched:
+            arrive(self.ctx, func.instance)
         code = self.prepared(func)
         callee = [func.instance, *args, *code.tail]
         if site.kind >= TAIL:
             self.cells += code.size - len(regs)
+            if self.ctx.counters.count_wasm_calls:
+                self.ctx.counters.wasm_calls += 1
         else:
             self._push(site, regs, code)
-        if func.instance is not regs[0]:
-            shadow.note(self.ctx, func.instance)
         if self.word[0]:
             self._poll_entry(code, callee)
         return callee, code.entry
@@ -176,12 +183,16 @@ class Machine:
     def _host(
         self, site: Site, regs: Registers, func: FuncInst, args: tuple[Value, ...]
     ) -> tuple[Value, ...] | TailCall:
-        """Call host functions until one returns, or asks for a function of a module in its place."""
+        """Call a function of another tier; or host functions, until one returns or asks for a function of a module in
+        its place."""
         ctx = self.ctx
         ctx.depth, ctx.cells = self.base + len(self.stack), self.cells
         if site.kind >= TAIL:
             ctx.depth, ctx.cells = ctx.depth - 1, ctx.cells - len(regs)
+            self.gone = regs
         try:
+            if isinstance(func, WasmFunc):
+                return invoke(ctx, func, args)
             while not isinstance(func, WasmFunc):
                 result = enter(ctx, func, regs[0], args)
                 if not isinstance(result, TailCall):
@@ -226,8 +237,10 @@ class Machine:
     def _left(self, error: BaseException, regs: Registers, site: Site | None, where: Any, op: Any) -> None:
         """An error goes through our frames: note where each was."""
         ctx = self.ctx
+        waits = bool(self.stack) and self.stack[-1][1] is regs  # it failed on the way into its callee
         if site is not None:
-            ctx.passed(error, func_of(site.code, regs), site.pc)
+            if not waits and regs is not self.gone:
+                ctx.passed(error, func_of(site.code, regs), site.pc)
         elif where is not None:
             code, handlers, offsets = where
             offset = offsets[handlers.index(op)] if op in handlers else code.code.start

@@ -74,7 +74,7 @@ STORES: dict[str, Access] = {
 }
 
 
-def _address(immediate: object, operand: Operand) -> tuple[str, str, str, list[object]]:
+def locate(immediate: object, operand: Operand) -> tuple[str, str, str, list[object]]:
     """Texts of the bytes and of the address, the names of their cells, and what these are bound to.
 
     The sum of a constant and the offset is made here. A cell that the text does not use is bound all the same: three
@@ -88,7 +88,7 @@ def _address(immediate: object, operand: Operand) -> tuple[str, str, str, list[o
 
 
 def _load(row: Instr, immediate: object, dest: int, operands: Sequence[Operand]) -> Handler:
-    data, address, cells, bound = _address(immediate, operands[0])
+    data, address, cells, bound = locate(immediate, operands[0])
     access = LOADS[row.name]
     read = f"{data}[{address}]" if access.format == "B" else f"u({data}, {address})[0]"
     body = "r[d] = " + access.text.format(v=read)
@@ -97,7 +97,7 @@ def _load(row: Instr, immediate: object, dest: int, operands: Sequence[Operand])
 
 
 def _store(row: Instr, immediate: object, dest: int, operands: Sequence[Operand]) -> Handler:
-    data, address, cells, bound = _address(immediate, operands[0])
+    data, address, cells, bound = locate(immediate, operands[0])
     access = STORES[row.name]
     (_, source), (_, value) = inline.place(operands)
     text = access.text.format(v=source)
@@ -109,7 +109,7 @@ def _store(row: Instr, immediate: object, dest: int, operands: Sequence[Operand]
 @handles("f32.load")
 def _f32_load(row: Instr, immediate: object, dest: int, operands: Sequence[Operand]) -> Handler:
     """A NaN is read again as bits: the way to a double would quieten it."""
-    data, address, cells, bound = _address(immediate, operands[0])
+    data, address, cells, bound = locate(immediate, operands[0])
     body = f"x = u({data}, {address})[0]\nr[d] = x if x == x else coded(bits({data}, {address})[0])"
     made: Handler = inline.factory(f"d, u, bits, coded, {cells}", body)(
         dest, _UNPACK["f"], _UNPACK["I"], f32_from_bits, *bound
@@ -120,7 +120,7 @@ def _f32_load(row: Instr, immediate: object, dest: int, operands: Sequence[Opera
 @handles("f32.store")
 def _f32_store(row: Instr, immediate: object, dest: int, operands: Sequence[Operand]) -> Handler:
     """A NaN is written as bits, for the same reason."""
-    data, address, cells, bound = _address(immediate, operands[0])
+    data, address, cells, bound = locate(immediate, operands[0])
     (_, source), (_, value) = inline.place(operands)
     body = f"x = {source}\nif x == x: u({data}, {address}, x)\nelse: bits({data}, {address}, coded(x))"
     made: Handler = inline.factory(f"u, bits, coded, b, {cells}", body)(

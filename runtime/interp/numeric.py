@@ -58,11 +58,12 @@ def branch_if(operand: Operand, taken: Any, fall: Any) -> Term:
     return lambda r: taken if r[index] else fall
 
 
-def _fuse(text: inline.Text) -> Callable[[Sequence[Operand]], Branch]:
+def fuse(text: inline.Text) -> Callable[[Sequence[Operand]], Branch]:
+    """A text of form `truth` joined with a branch."""
     return lambda operands: inline.branch(text, operands)
 
 
 for _name, _text in _TEXTS.items():
     register(_name, _make)
     if _text.form == "truth":
-        register_condition(_name, _fuse(_text))
+        register_condition(_name, fuse(_text))

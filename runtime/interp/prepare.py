@@ -6,9 +6,10 @@ Unreachable instructions are passed over: behind an unconditional branch no bloc
 
 from __future__ import annotations
 
-from ..instr.model import Instr
+from ..instr.model import Immediate, Instr
 from ..module import Module
 from . import memory as _memory
+from . import simd as _simd
 from . import table as _table
 from .code import Prepared
 from .control import CONTROL
@@ -40,7 +41,7 @@ _ARITY: dict[str, tuple[int, int]] = {
 }
 _OPENING = ("block", "loop", "if")
 #: The files whose import registers handlers.
-HANDLERS = (_memory, _table)
+HANDLERS = (_memory, _simd, _table)
 
 
 def arity(row: Instr) -> tuple[int, int]:
@@ -48,13 +49,15 @@ def arity(row: Instr) -> tuple[int, int]:
     if row.params is not None and row.results is not None:
         return len(row.params), len(row.results)
     if row.width:
-        return (2, 0) if ".store" in row.name else (1, 1)
+        lane = row.immediate is Immediate.MEMARG_LANE
+        return (2, 0) if ".store" in row.name else (2 if lane else 1, 1)
     return _ARITY[row.name]
 
 
-def prepare(module: Module, index: int) -> Prepared:
-    """The code of the module's own function `index`."""
-    t = Translator(module, index)
+def prepare(module: Module, index: int, counting: bool = False) -> Prepared:
+    """The code of the module's own function `index`; with `counting`, code that charges its instructions to
+    `Instance.steps`."""
+    t = Translator(module, index, counting)
     results = t.side.func.results
     t.labels.append(Label(t.side.func, t.returns(tuple(map(t.home, range(len(results))))), results))
     unreached = 0
@@ -65,6 +68,7 @@ def prepare(module: Module, index: int) -> Prepared:
             # Only the nesting matters here.
             unreached += (row.name in _OPENING) - (row.name == "end")
         else:
+            t.ticks += 1
             step = CONTROL.get(row.name)
             if step is not None:
                 step(t, immediate)
@@ -91,7 +95,8 @@ def _compute(t: Translator, row: Instr, immediate: object) -> None:
             t.release(local)
             t.emit(make(row, immediate, local, operands))
             if name == "local.tee":
-                t.stack.append(local)
+                t.lend(local)
             t.at += 1
+            t.ticks += 1
             return
     t.emit(make(row, immediate, t.push() if gives else 0, operands))

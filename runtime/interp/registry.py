@@ -4,7 +4,7 @@ A handler is a closure over a frame's registers, a list: `r[0]` is the instance,
 slots. Code is shared by all instances of a module, so a handler reaches memories, tables and globals through `r[0]`
 and never binds one. Operands are resolved beforehand: an int is a register, a `Const` is a value known already.
 
-The files that register are `numeric`, `memory`, `table` and `variable`; whoever looks up imports them.
+The files that register are `numeric`, `memory`, `simd`, `table` and `variable`; whoever looks up imports them.
 """
 
 from __future__ import annotations

@@ -27,14 +27,12 @@ def _frame(code: Prepared, layout: Layout, below: Sequence[Operand], regs: Regis
 
 def site_frame(site: Site, regs: Registers) -> WasmFrame:
     """The record of a frame at a loop or in a call."""
-    if site.layout is None:
-        raise ValueError("only a check point has a record")
     return _frame(site.code, site.layout, site.below, regs)
 
 
 def entry_frame(code: Prepared, regs: Registers) -> WasmFrame:
     """The record of a frame that has not run its first instruction."""
-    return _frame(code, code.entry_layout, (), regs)
+    return _frame(code, code.layouts[-1], (), regs)
 
 
 def spill_callers(ctx: ExecContext, stack: list[tuple[Site, Registers]]) -> None:

@@ -10,7 +10,7 @@ from ..exec.poll import check
 from ..instances.func import WasmFunc
 from ..values import Value
 from .code import Prepared
-from .loop import Machine
+from .loop import Machine, Outside
 from .prepare import prepare
 from .spill import entry_frame, refill
 
@@ -24,30 +24,47 @@ def prepared(func: WasmFunc) -> Prepared:
     return code
 
 
+def prepared_counting(func: WasmFunc) -> Prepared:
+    """The same, of code that counts its instructions. A budget is rare, so the two are kept apart."""
+    cache = func.instance.module.prepared
+    key = ~func.code.index
+    code = cache.get(key)
+    if not isinstance(code, Prepared):
+        code = cache[key] = prepare(func.instance.module, func.code.index, counting=True)
+    return code
+
+
 class Interpreter:
     """Pure Python, on any Python; everything that validates runs here."""
 
     name = "interpreter"
 
+    def __init__(self, outside: Outside | None = None) -> None:
+        self._outside = outside
+
     def call(self, ctx: ExecContext, func: WasmFunc, args: tuple[Value, ...]) -> tuple[Value, ...]:
         """Call `func`. May suspend."""
-        code = prepared(func)
+        find = prepared if ctx.requests.steps is None else prepared_counting
+        code = find(func)
         if ctx.depth >= ctx.limits.frames or ctx.cells + code.size > ctx.limits.cells:
             raise Trap(TrapCode.STACK_OVERFLOW)
-        ctx.depth += 1
         if ctx.counters.count_wasm_calls:
             ctx.counters.wasm_calls += 1
         regs = [func.instance, *args, *code.tail]
         if ctx.requests.word[0]:
             found = check(ctx.requests)
             if found is not None:
+                ctx.depth += 1
+                ctx.cells += code.size
                 ctx.spilled.append(entry_frame(code, regs))
                 unwind(ctx, found)
-        return Machine(ctx, prepared, code.size).run(regs, code.entry)
+        ctx.depth += 1
+        return Machine(ctx, find, code.size, self._outside).run(regs, code.entry)
 
     def resume(self, ctx: ExecContext, frame: WasmFrame, inbox: tuple[Value, ...] | None) -> tuple[Value, ...]:
         """Go on in a recorded frame. May suspend."""
-        code = prepared(frame.func)
+        find = prepared if ctx.requests.steps is None else prepared_counting
+        code = find(frame.func)
         ctx.cells -= code.size  # the machine counts it from here on
         regs, block = refill(code, frame, inbox)
-        return Machine(ctx, prepared, code.size).run(regs, block)
+        return Machine(ctx, find, code.size, self._outside).run(regs, block)

@@ -33,6 +33,15 @@ def goto(target: Block) -> Term:
     return lambda r: target
 
 
+def _count(ticks: int) -> Handler:
+    """Charge a block's instructions to the budget of the execution that is inside."""
+
+    def handler(r: list[Any]) -> None:
+        r[0].steps[0] -= ticks
+
+    return handler
+
+
 @attrs.define
 class Label:
     """A structured instruction whose end has not come yet. Branches go to `target` and carry values of `types`."""
@@ -47,15 +56,18 @@ class Label:
 class Translator:
     """The translation of one body. `block` is the block being filled, None behind an unconditional branch."""
 
-    def __init__(self, module: Module, index: int) -> None:
+    def __init__(self, module: Module, index: int, counting: bool) -> None:
         self.module = module
+        #: Whether each block begins by counting its instructions, and how many the one at hand has.
+        self.counting = counting
+        self.ticks = 0
         self.body = module.body(index)
         self.side = self.body.side
         self.locals = len(self.side.locals)
         params = len(module.func_type(index).params)
         tail = (*map(default, self.side.locals[params:]), *(None,) * self.side.max_height)
         size = 1 + self.locals + self.side.max_height
-        self.code = Prepared(self.body.code, tail, size, self.body.layouts[-1])
+        self.code = Prepared(self.body.code, tail, size, self.body.layouts)
         self.stack: list[Operand] = []
         self.labels: list[Label] = []
         self.block: Block | None = None
@@ -67,6 +79,9 @@ class Translator:
         #: A comparison waiting for the branch that follows it.
         self.condition: Branch | None = None
         self._headers: list[tuple[Block, Block]] = []
+        #: Heights at which a local was lent, by its register; some of those operands are gone. A search of the whole
+        #: stack at each `local.set` would take time with the square of the body's size.
+        self._lent: dict[int, list[int]] = {}
         self.begin(self.code.entry)
 
     # Blocks -------------------------------------------------------------------------------------------------------
@@ -77,10 +92,14 @@ class Translator:
         self.block = block
         self.handlers = []
         self.offsets = []
+        self.ticks = 0
 
     def finish(self, term: Term) -> None:
         """Close the block at hand; what follows is unreachable until a block begins."""
         if self.block is not None:
+            if self.counting and self.ticks:
+                self.handlers.insert(0, _count(self.ticks))
+                self.offsets.insert(0, self.pc)
             self.block[0] = tuple(self.handlers)
             self.block[1] = term
             self.block[3] = (self.code, self.block[0], tuple(self.offsets))
@@ -135,10 +154,15 @@ class Translator:
         for height in range(len(self.stack)):
             self.settle(height)
 
+    def lend(self, local: int) -> None:
+        """A new operand that stands for the local in this register, and stays there until that changes."""
+        self._lent.setdefault(local, []).append(len(self.stack))
+        self.stack.append(local)
+
     def release(self, local: int) -> None:
         """The local in this register is about to change: operands that stand for it go home."""
-        for height, operand in enumerate(self.stack):
-            if operand == local:
+        for height in self._lent.pop(local, ()):
+            if height < len(self.stack) and self.stack[height] == local:
                 self.settle(height)
 
     def registers(self, operands: list[Operand]) -> tuple[int, ...]:

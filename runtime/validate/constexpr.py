@@ -9,7 +9,7 @@ from ..instr.model import Immediate, Op
 from ..types import FUNCREF, ValType
 from .env import Env
 
-_CONSTS = frozenset((Immediate.I32, Immediate.I64, Immediate.F32, Immediate.F64))
+_CONSTS = frozenset((Immediate.I32, Immediate.I64, Immediate.F32, Immediate.F64, Immediate.V128))
 _EXTENDED = frozenset(f"{type_}.{operator}" for type_ in ("i32", "i64") for operator in ("add", "sub", "mul"))
 
 

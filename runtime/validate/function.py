@@ -23,9 +23,9 @@ from ..instr.model import Immediate, Instr, Op
 from ..types import I32, ValType
 from ..values import M32
 from .env import Env
-from .rules import RULES, Rule
+from .rules import RULES, Rule, check_lanes
 from .sidetable import Block, SideTable
-from .stack import BARRIER, Checker
+from .stack import BARRIER, Checker, Meter
 
 # Shapes that have a shortcut, the commonest first.
 _GET, _CONST, _BINARY, _LOAD, _SET, _TEE, _STORE, _UNARY, _OTHER = range(9)
@@ -51,6 +51,12 @@ def _fixed(row: Instr) -> _Plan:
     def rule(c: Checker, _: object) -> None:
         c.apply(params, results)
 
+    def lane_rule(c: Checker, lanes: int | bytes) -> None:
+        check_lanes(c, lanes)
+        c.apply(params, results)
+
+    if row.lanes:
+        return _Plan(lane_rule)
     match params, results:
         case (), (result,):
             return _Plan(rule, _CONST, result=result)
@@ -84,7 +90,13 @@ def _plans(features: Feature) -> dict[Instr, _Plan]:
 
 @overload
 def check_function(
-    decls: Declarations, code: Code, ops: Sequence[Op], *, env: Env | None = None, collect: Literal[False] = False
+    decls: Declarations,
+    code: Code,
+    ops: Sequence[Op],
+    *,
+    env: Env | None = None,
+    collect: Literal[False] = False,
+    meter: Meter | None = None,
 ) -> None: ...
 
 
@@ -95,12 +107,19 @@ def check_function(
 
 
 def check_function(
-    decls: Declarations, code: Code, ops: Sequence[Op], *, env: Env | None = None, collect: bool = False
+    decls: Declarations,
+    code: Code,
+    ops: Sequence[Op],
+    *,
+    env: Env | None = None,
+    collect: bool = False,
+    meter: Meter | None = None,
 ) -> SideTable | None:
     """Check a body, decoded into `ops`; with `collect`, describe it on the way.
 
-    `env` saves gathering the module's index spaces again: `module.check_module` gives it. Raises InvalidError with
-    the byte offset and the function's index.
+    `env` saves gathering the module's index spaces again: `module.check_module` gives it. `meter` is shared by the
+    bodies of a module; without one the body is measured alone. Raises InvalidError with the byte offset and the
+    function's index, and LimitError.
     """
     env = Env.of(decls) if env is None else env
     type_ = env.types[code.type_index]
@@ -109,10 +128,10 @@ def check_function(
         env.require_types((local,), offset=code.start, func=code.index)
         locals_.extend(repeat(local, count))
     if not collect:
-        _run(Checker(env, code.index, type_, locals_, ops, None), ops)
+        _run(Checker(env, code.index, type_, locals_, ops, None, meter), ops)
         return None
     side = SideTable(Block("func", -1, (), type_.results, 0), dead=bytearray(len(ops)), locals=tuple(locals_))
-    c = Checker(env, code.index, type_, locals_, ops, side)
+    c = Checker(env, code.index, type_, locals_, ops, side, meter)
     _run(c, _watch(c, side))
     return side
 

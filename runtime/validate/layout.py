@@ -13,9 +13,9 @@ from typing import Literal
 
 import attrs
 
-from ..types import F64, I32, I64, ValType
+from ..types import F64, I32, I64, V128, ValType
 
-_CODES = {I32: "Q", I64: "Q", F64: "d"}
+_CODES = {I32: "Q", I64: "Q", F64: "d", V128: "16s"}
 
 
 @attrs.frozen

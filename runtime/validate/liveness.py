@@ -4,8 +4,8 @@ A backward data flow over the structured control, with sets of locals as ints, o
 to a label whose set is known already when the body is read from its end; a branch to a loop goes to one that isn't.
 So loops begin with the empty set, and the whole body is read again until no loop's set grows. The sets only grow, and
 what needs many rounds is contrived: after `_ROUNDS` every local counts as needed at every loop, which is safe. In a
-body of absurdly many locals and instructions (`_BITS`) every local counts as needed everywhere. Both depend on the
-code alone, as a record's layout must.
+body of absurdly many locals and instructions (`_BITS`, `_KEPT`) every local counts as needed everywhere. All of it
+depends on the code alone, as a record's layout must.
 """
 
 from __future__ import annotations
@@ -23,8 +23,12 @@ from .sidetable import SideTable
 
 #: Readings of a body before loops are given up on. Real code takes as many as its loops are deep, and one or two.
 _ROUNDS = 40
-#: Locals times instructions of one body: what one reading moves about, and more than all its sets take up.
+#: Locals times instructions of one body: what one reading moves about.
 _BITS = 1 << 29
+#: Locals times check points, beyond so many for each instruction: what the sets take up that are kept.
+_KEPT, _KEPT_PER_OP = 1 << 22, 1 << 11
+#: Slots of the layouts that are kept after they have been made.
+_CACHED = 1 << 18
 
 #: What reading backwards meets: a kind, and a local, a check point or a label. A label has the name of the block that
 #: it belongs to, the index of its opening instruction, so that the depth of branches matters in one reading only.
@@ -56,7 +60,7 @@ _KINDS = {
 @attrs.define(eq=False)
 class Layouts(Mapping[int, Layout]):
     """Layouts of the check points of one body, by the instruction's index (-1 is the function's entry). Each is made
-    when it is first asked for."""
+    when it is asked for, and kept while they don't get too many."""
 
     ops: Sequence[Op]
     side: SideTable
@@ -64,11 +68,18 @@ class Layouts(Mapping[int, Layout]):
     masks: dict[int, int]
     _made: dict[int, Layout] = attrs.field(factory=dict)
     _locals: dict[int, tuple[int, ...]] = attrs.field(factory=dict)
+    _slots: int = 0
 
     def __getitem__(self, index: int) -> Layout:
         layout = self._made.get(index)
         if layout is None:
-            layout = self._made[index] = self._make(index, self.masks[index])
+            layout = self._make(index, self.masks[index])
+            self._slots += len(layout.types)
+            if self._slots > _CACHED:
+                self._made.clear()
+                self._locals.clear()
+                self._slots = len(layout.types)
+            self._made[index] = layout
         return layout
 
     def __iter__(self) -> Iterator[int]:
@@ -97,7 +108,8 @@ def layouts(ops: Sequence[Op], side: SideTable) -> Layouts:
     A local is live at a point if some way on from there, in the code as it stands, reads it before writing it.
     """
     everything = (1 << len(side.locals)) - 1
-    if len(side.locals) * len(ops) > _BITS:
+    kept = len(side.locals) * (1 + len(side.operands))
+    if len(side.locals) * len(ops) > _BITS or kept > _KEPT + _KEPT_PER_OP * len(ops):
         return Layouts(ops, side, dict.fromkeys((-1, *side.operands), everything))
     events = list(_events(ops, side))
     loops: dict[int, int] = {}

@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 from ..instr.index import BY_NAME
-from ..types import FUNCREF, I32, FuncType, TableType, ValType
+from ..instr.model import Immediate
+from ..types import FUNCREF, I32, V128, FuncType, TableType, ValType
 from ..values import M32
 from .stack import BOTTOM, Checker
 
@@ -70,6 +71,7 @@ def _block(c: Checker, type_: ValType | int | None) -> None:
 def _loop(c: Checker, type_: ValType | int | None) -> None:
     params, results = c.block_type(type_)
     c.apply(params, ())
+    c.charge(c.height)
     if c.side is not None and not c.frames[-1].dead:
         c.side.operands[c.index] = (*c.operands(), *params)
     c.enter("loop", params, results)
@@ -88,6 +90,7 @@ def _else(c: Checker, _: None) -> None:
     frame = c.frames[-1]
     if frame.kind != "if" or frame.has_else:
         raise c.error("else without if")
+    c.charge(c.height + len(frame.params))
     c.apply(frame.results, ())
     c.at_end(frame)
     c.stack.extend(frame.params)
@@ -128,6 +131,8 @@ def _br_table(c: Checker, labels: tuple[tuple[int, ...], int]) -> None:
     depths, default = labels
     c.pop_type(I32)
     types = c.label(default).label
+    if types:
+        c.charge(len(types) * len(set(depths)))
     seen = {id(types)}  # types come from the type section: few objects, however long the table is
     for depth in depths:
         other = c.label(depth).label
@@ -162,6 +167,7 @@ def _callee(c: Checker, target: tuple[int, int]) -> FuncType:
 
 def _call_type(c: Checker, type_: FuncType) -> None:
     c.apply(type_.params, ())
+    c.charge(c.height + len(type_.results))
     if c.side is not None and not c.frames[-1].dead:
         c.side.operands[c.index] = c.operands()
     c.stack.extend(type_.results)
@@ -350,8 +356,34 @@ def _store(c: Checker, memarg: tuple[int, int, int]) -> None:
     c.apply(_address(c, memarg), ())
 
 
-rule(*(name for name in BY_NAME if ".load" in name))(_load)
-rule(*(name for name in BY_NAME if ".store" in name))(_store)
+_PLAIN = [name for name, row in BY_NAME.items() if row.immediate is Immediate.MEMARG]
+rule(*(name for name in _PLAIN if ".load" in name))(_load)
+rule(*(name for name in _PLAIN if ".store" in name))(_store)
+
+
+# Lanes of vectors (3.4.8)
+
+
+def check_lanes(c: Checker, lanes: int | bytes) -> None:
+    """Check the lane index of the current instruction, or those of a shuffle."""
+    highest = max(lanes) if isinstance(lanes, bytes) else lanes
+    if highest >= c.row.lanes:
+        raise c.error(f"invalid lane index {highest}")
+
+
+def _lane_load(c: Checker, immediate: tuple[int, int, int, int]) -> None:
+    check_lanes(c, immediate[3])
+    c.apply(_address(c, immediate[:3]), (V128,))
+
+
+def _lane_store(c: Checker, immediate: tuple[int, int, int, int]) -> None:
+    check_lanes(c, immediate[3])
+    c.apply(_address(c, immediate[:3]), ())
+
+
+_ONE_LANE = [name for name, row in BY_NAME.items() if row.immediate is Immediate.MEMARG_LANE]
+rule(*(name for name in _ONE_LANE if ".load" in name))(_lane_load)
+rule(*(name for name in _ONE_LANE if ".store" in name))(_lane_store)
 
 
 @rule("memory.size")

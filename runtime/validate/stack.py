@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from ..errors import InvalidError
+from ..errors import InvalidError, LimitError
 from ..features import Feature
 from ..instr.model import Op
-from ..limits import MAX_NESTING
+from ..limits import MAX_NESTING, WORK_BASE, WORK_PER_BYTE
 from ..types import FuncType, ValType
 from .env import Env
 from .sidetable import Block, SideTable
@@ -22,6 +22,18 @@ from .sidetable import Block, SideTable
 BOTTOM = ValType("unknown", 0)
 #: What lies beneath a frame's operands; it fits nowhere.
 BARRIER = ValType("nothing", 0)
+
+
+class Meter:
+    """Counts the operands that are looked at one by one in checking some bodies; see `limits.WORK_BASE`."""
+
+    __slots__ = ("allowed", "used")
+
+    def __init__(self, size: int) -> None:
+        """For bodies of `size` bytes in all."""
+        self.used = 0
+        self.allowed = WORK_BASE + WORK_PER_BYTE * size
+
 
 _SINGLE: dict[ValType, tuple[ValType, ...]] = {}
 
@@ -58,7 +70,9 @@ class Frame:
 class Checker:
     """The state of checking one body. The rules in `rules.py` are written with its methods."""
 
-    __slots__ = ("env", "frames", "func", "index", "locals", "ops", "row", "side", "stack", "type")
+    __slots__ = (
+        "env", "frames", "func", "index", "locals", "meter", "ops", "row", "side", "stack", "type",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -68,6 +82,7 @@ class Checker:
         locals_: Sequence[ValType],
         ops: Sequence[Op],
         side: SideTable | None,
+        meter: Meter | None = None,
     ) -> None:
         self.env = env
         self.func = func
@@ -81,6 +96,7 @@ class Checker:
         self.stack: list[ValType] = [BARRIER]
         self.frames = [Frame("func", (), type_.results, 1, dead=False)]
         self.side = side
+        self.meter = meter or Meter(ops[-1][0] - ops[0][0])
         if side is not None:
             self.frames[0].block = side.func
 
@@ -145,8 +161,20 @@ class Checker:
         """Push operands."""
         self.stack.extend(types)
 
+    def charge(self, operands: int) -> None:
+        """Count operands that somebody has to look at one by one. Raises LimitError where it gets too much."""
+        meter = self.meter
+        meter.used += operands
+        if meter.used > meter.allowed:
+            raise LimitError(
+                f"checking function {self.func}, at byte {self.ops[self.index][0]}, exceeds the limit of "
+                f"{meter.allowed} operands at calls, blocks and branches"
+            )
+
     def apply(self, params: tuple[ValType, ...], results: tuple[ValType, ...]) -> None:
         """What an instruction of a fixed type does."""
+        if len(params) + len(results) > 4:
+            self.charge(len(params) + len(results))
         for want in reversed(params):
             self.pop_type(want)
         self.stack.extend(results)
@@ -160,6 +188,7 @@ class Checker:
         if len(self.frames) > MAX_NESTING:
             raise self.error(f"blocks nested more than {MAX_NESTING} deep")
         height = self.height
+        self.charge(height + len(params))
         self.stack.append(BARRIER)
         frame = Frame(kind, params, results, len(self.stack), self.frames[-1].dead)
         self.frames.append(frame)
@@ -170,6 +199,7 @@ class Checker:
     def close(self) -> Frame:
         """Check that the innermost frame leaves its results and nothing else, and take it off."""
         frame = self.frames[-1]
+        self.charge(self.height)
         self.apply(frame.results, ())
         self.at_end(frame)
         self.stack.pop()

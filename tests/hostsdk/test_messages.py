@@ -70,8 +70,8 @@ SIGNATURES: dict[Text, tuple[str, str]] = {
         "kv.f: parameter 'data': 'bytearray' has no layout; write Bytes to read from the guest, OutBuffer to fill",
     ),
     Text.OPTIONAL: (
-        "def f(ctx: Context, p: Ptr[u8] | None) -> None: ...",
-        "kv.f: parameter 'p': 'Ptr[u8] | None' may be several things, and WebAssembly passes one; write one type",
+        "def f(ctx: Context, p: i32 | None) -> None: ...",
+        "kv.f: parameter 'p': 'i32 | None' may be several things, and WebAssembly passes one; write one type",
     ),
     Text.NOT_WASM: (
         "def f(ctx: Context, rest: list[i32]) -> None: ...",
@@ -109,6 +109,11 @@ SIGNATURES: dict[Text, tuple[str, str]] = {
     Text.RECURSIVE: (
         "def f(ctx: Context, p: Ptr[Loop]) -> None: ...",
         "kv.f: parameter 'p': Loop.next: Loop contains itself, which has no end; let it contain a Ptr[Loop]",
+    ),
+    Text.UNION: (
+        "def f(ctx: Context, p: Ptr[Annotated[Empty | Loop, Tag(int, {0: Empty, 1: Loop})]]) -> None: ...",
+        "kv.f: parameter 'p': 'Empty | Loop' is a union; say which tag stands for which class: "
+        "Annotated[A | B, Tag(u8, {0: A, 1: B})]",
     ),
     Text.NO_FIELDS: (
         "def f(ctx: Context, p: Ptr[Empty]) -> None: ...",

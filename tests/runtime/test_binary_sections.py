@@ -233,7 +233,6 @@ def test_limits_are_read_as_64_bits() -> None:
         (module(section(TYPE, b"\x4e\x01\x60\0\0")), "gc"),
         (module(section(TYPE, b"\x4f\0\x60\0\0")), "gc"),
         (module(section(TYPE, b"\x50\0\x60\0\0")), "gc"),
-        (module(section(TYPE, b"\x60\x01\x7b\0")), "simd"),
         (module(section(TYPE, b"\x60\x01\x69\0")), "exceptions"),
         (module(section(TYPE, b"\x60\x01\x6e\0")), "gc"),
         (module(section(TYPE, b"\x60\x01\x64\x70\0")), "function-references"),
@@ -273,6 +272,9 @@ def test_what_other_proposals_define_is_unsupported(data: bytes, feature: str) -
         (one_body(b"\x3f\x01\x0b"), "multi-memory"),
         (one_body(b"\x28\x40\x01\0\x0b"), "multi-memory"),
         (one_body(b"\x11\0\x01\x0b"), "reference-types"),
+        (module(section(TYPE, b"\x60\x01\x7b\0")), "simd"),
+        (one_body(b"\xfd\x0c" + bytes(16) + b"\x0b"), "simd"),
+        (one_body(b"\xfd\x80\x02\x0b"), "relaxed-simd"),
     ],
 )
 def test_a_feature_that_is_off_is_unsupported(data: bytes, feature: str) -> None:

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from runtime.errors import InvalidError, LimitError, MalformedError, UnsupportedError
-from runtime.features import MVP
+from runtime.features import AVAILABLE, MVP, Feature
 from runtime.module import Module
 from runtime.types import F64, FUNCREF, I32, FuncType, GlobalType, MemoryType, TableType
 
@@ -131,7 +131,7 @@ def test_malformed_goes_before_invalid(data: bytes) -> None:
 def test_a_missing_feature_goes_before_invalid() -> None:
     """What looks invalid may be right with the feature, so that is what is said."""
     with pytest.raises(UnsupportedError, match="simd"):
-        Module.load(_with_bodies(_INVALID, _SIMD))
+        Module.load(_with_bodies(_INVALID, _SIMD), AVAILABLE & ~Feature.SIMD)
     with pytest.raises(UnsupportedError, match="multi-value"):
         Module.load(_with_bodies(sized(b"\0\x02\0\x0b\x0b")), MVP)
 

@@ -210,6 +210,8 @@ def test_absurd_alignments_cost_nothing(align: int) -> None:
         ("i32.const 1 i32.extend8_s drop", Feature.SIGN_EXTENSION),
         ("i32.const 1 i32.const 1 i32.const 1 memory.fill", Feature.BULK_MEMORY),
         ("ref.null func drop", Feature.REFERENCE_TYPES),
+        ("v128.const i64x2 0 0 drop", Feature.SIMD),
+        ("v128.const i64x2 0 0 i32x4.relaxed_trunc_f32x4_s drop", Feature.RELAXED_SIMD),
         ("i32.const 1 loop (param i32) drop end", Feature.MULTI_VALUE),
     ],
 )
@@ -261,6 +263,8 @@ _IMMEDIATES: dict[Immediate, tuple[object, ...]] = {
     Immediate.LABELS: (((0, 1), 0), ((0,), 1)),
     Immediate.CALL_INDIRECT: ((0, 0), (0, 1)),
     Immediate.MEMARG: ((0, 0, 0), (0, 4, 0), (3, 0, 0)),
+    Immediate.MEMARG_LANE: ((0, 0, 0, 1), (3, 0, 0, 0), (0, 0, 0, 16)),
+    Immediate.LANES: (bytes(16), bytes((*range(15), 32))),
     Immediate.TABLE_TABLE: ((0, 0),),
     Immediate.TABLE_ELEM: ((0, 0),),
     Immediate.MEMORY_MEMORY: ((0, 0),),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from tests.support.spec import NO_SCRIPTS, SPEC_COUNTS, spec_json, spec_scripts
 #: What a command may be skipped for.
 REASONS = {TEXT_FORMAT} | {feature.text for feature in Feature if feature not in EngineConfig().features}
 NO_SCRIPT = pytest.param(None, marks=pytest.mark.skip(reason=NO_SCRIPTS))
+NO_LLVM = pytest.mark.skipif(find_spec("llvmlite") is None, reason="no native tier: llvmlite is not installed")
+TIERS = ["interpreter", pytest.param("native", marks=NO_LLVM)]
 MODES = [
     pytest.param(None, id="plain"),
     pytest.param(1, id="suspend-1", marks=pytest.mark.slow),
@@ -29,7 +32,7 @@ def expected_failures(tier: Tier) -> set[str]:
 
 
 @pytest.mark.spec
-@pytest.mark.parametrize("tier", ["interpreter"])
+@pytest.mark.parametrize("tier", TIERS)
 @pytest.mark.parametrize("every", MODES)
 @pytest.mark.parametrize("script", spec_scripts() or [NO_SCRIPT], ids=lambda path: path.stem if path else "none")
 def test_script(script: Path, every: int | None, tier: Tier, record_property: Callable[[str, object], None]) -> None:
@@ -38,7 +41,8 @@ def test_script(script: Path, every: int | None, tier: Tier, record_property: Ca
     tally = run_script(spec_json(script), ScriptEngine(tier, every))
     counts = {"passed": tally.passed, "failed": len(tally.failed)}
     counts |= {f"skipped: {reason}": count for reason, count in tally.skipped.items()}
-    record_property(SPEC_COUNTS, ("plain" if every is None else f"suspend {every}", counts))
+    mode = "plain" if every is None else f"suspend {every}"
+    record_property(SPEC_COUNTS, (mode if tier == "interpreter" else f"{tier} {mode}", counts))
     known = {entry for entry in expected_failures(tier) if entry.partition(":")[0] == script.stem}
     failed = {f"{script.stem}:{line.split(':')[1]}": line for line in tally.failed}
     assert not [line for entry, line in failed.items() if entry not in known], "commands failed"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import attrs
 
 from hostsdk._engine import FuncType, Trap, TrapCode
@@ -30,6 +33,12 @@ class FakeAccess:
 
     def function(self, index: int, type_: FuncType) -> object:
         raise Trap(TrapCode.NO_TABLE)
+
+    @contextmanager
+    def view(self, addr: int, size: int) -> Iterator[memoryview]:
+        self._inside(addr, size)
+        with memoryview(self.data)[addr : addr + size] as view:
+            yield view
 
     def _inside(self, addr: int, size: int) -> None:
         if addr < 0 or size < 0 or addr + size > len(self.data):

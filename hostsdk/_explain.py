@@ -1,0 +1,100 @@
+"""`Execution.explain`: what a suspended execution is blocked in, on what and since when, and how it got there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from ._engine import Entry, HostFrame, State, WaitSet, render, trace_of
+
+if TYPE_CHECKING:
+    from ._execution import Execution
+
+
+def explain(execution: Execution) -> str:
+    """A line about the innermost frame, then the backtrace: WebAssembly's functions with byte offsets, host functions
+    with arguments, source lines and how often they were entered again."""
+    context = execution._context
+    call = f"{execution.name}({', '.join(map(repr, execution.args))})"
+    if context.state is not State.SUSPENDED:
+        return f"{call} is {context.state.value}"
+    frames = list(reversed(context.frames))
+    lines = [
+        f"{line}{_about(frame)}" if isinstance(frame, HostFrame) else str(line)
+        for line, frame in zip(trace_of(context.frames), frames, strict=True)
+    ]
+    head = f"{call} {_blocked(execution, frames[0])}"
+    times = execution.suspensions
+    return f"{head} (suspended {times} {'time' if times == 1 else 'times'} so far)\n{render(lines)}"
+
+
+def _blocked(execution: Execution, top: Any) -> str:
+    reason = getattr(execution.outcome, "reason", None)
+    why = "" if reason is None else f"; {_name(reason)}"
+    if not isinstance(top, HostFrame):
+        return f"suspended in {top.func.name}{why}"
+    entry = top.record.pending if top.record is not None else None
+    where = f"{top.func.name}({_arguments(top)})"
+    if entry is None:
+        return f"suspended in {where}{why}"
+    clock = execution._context.requests.clock
+    since = "" if entry.since is None else f" {max(0.0, clock.monotonic() - entry.since):.1f} s"
+    return f"blocked{since} in {where}: {_waits_for(entry, clock.monotonic())}{why}"
+
+
+def _name(reason: object) -> str:
+    return type(reason).__name__ if type(reason).__module__.startswith("runtime") else repr(reason)
+
+
+def _waits_for(entry: Entry, now: float) -> str:
+    if isinstance(entry.waits, WaitSet):
+        return entry.waits.explain(now)
+    if entry.kind == "ask":
+        return f"asks {entry.label}"
+    return f"{entry.kind} {entry.label}".rstrip()
+
+
+def _arguments(frame: HostFrame) -> str:
+    """A host function's arguments as its author names them."""
+    record, spec = frame.record, getattr(frame.func.code, "spec", None)
+    if record is None or record.args is None or spec is None:
+        return ", ".join(map(repr, frame.args))
+    shown: str = spec.signature.show(record.args)
+    return shown
+
+
+def _about(frame: HostFrame) -> str:
+    """Where in its source a host function waits, and how often it was gone on with."""
+    record = frame.record
+    if record is None:
+        return " (not entered yet)"
+    place = _generator_line(frame.live) or record.source
+    parts = ([] if place is None else [f"at {place}"]) + ([f"restarts {record.restarts}"] if record.restarts else [])
+    return f" ({', '.join(parts)})" if parts else ""
+
+
+def _generator_line(live: object) -> str | None:
+    """The line of the innermost `yield` of a generator that waits."""
+    generator: Any = getattr(live, "generator", None)
+    line = None
+    while generator is not None and (frame := getattr(generator, "gi_frame", None)) is not None:
+        if generator.__name__ not in ("_steps", "__iter__"):
+            line = f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
+        generator = generator.gi_yieldfrom
+    return line
+
+
+def line_of(traceback: TracebackType | None, code: object) -> str | None:
+    """The line at which a function of this code stands in a traceback."""
+    for step in _steps(traceback):
+        if step.tb_frame.f_code is code:
+            return f"{os.path.basename(step.tb_frame.f_code.co_filename)}:{step.tb_lineno}"
+    return None
+
+
+def _steps(traceback: TracebackType | None) -> Iterator[TracebackType]:
+    while traceback is not None:
+        yield traceback
+        traceback = traceback.tb_next

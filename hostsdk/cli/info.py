@@ -1,0 +1,36 @@
+"""`hostsdk info`: what is installed and available, for a report of a defect."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+import click
+
+from runtime import EngineConfig
+
+_PACKAGES: Final = ("attrs", "cbor2", "click", "rich", "typing_extensions")
+
+
+@click.command("info")
+def command() -> None:
+    """Show versions, tiers, and the WebAssembly features that modules may use."""
+    rows = [
+        ("hostsdk", _version("hostsdk")),
+        ("python", f"{platform.python_version()} ({platform.python_implementation()})"),
+        ("system", f"{platform.system()} {platform.machine()}"),
+        ("tiers", "interpreter"),
+        ("features", ", ".join(feature.text for feature in EngineConfig().features)),
+        *((name, _version(name)) for name in _PACKAGES),
+    ]
+    width = max(len(name) for name, _ in rows)
+    for name, text in rows:
+        click.echo(f"{name:{width}}  {text}")
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,72 @@
+"""`hostsdk run`: runs a program, and ends as a program of the system's own would."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from hostsdk import Limits
+
+from .run_options import Directory, HostName, Plan, addresses, directories, duration, host_names, settings, size
+from .run_process import run
+
+_LIMITS = Limits()
+_COUNT = click.IntRange(min=0)
+
+
+@click.command("run", context_settings={"allow_interspersed_args": False})
+@click.option(
+    "--env", multiple=True, callback=settings, metavar="K=V|K", help="A variable for the guest; K alone passes ours on."
+)
+@click.option(
+    "--dir", "dirs", multiple=True, callback=directories, metavar="HOST[::GUEST]", help="A directory for the guest."
+)
+@click.option(
+    "--ro-dir", "ro_dirs", multiple=True, callback=directories, metavar="HOST[::GUEST]", help="One only to be read."
+)
+@click.option(
+    "--listen", multiple=True, callback=addresses, metavar="HOST:PORT", help="A listening socket for the guest."
+)
+@click.option(
+    "--host", "hosts", multiple=True, callback=host_names, metavar="MODULE:NAME", help="A host module to import from."
+)
+@click.option("--invoke", metavar="NAME", help="Call this export with ARGS; print its results, one a line.")
+@click.option("--timeout", callback=duration, metavar="TIME", help="Stop after 500ms, 5s, 2m …, whatever it is doing.")
+@click.option("--max-memory", callback=size, metavar="SIZE", help="Of all linear memories together: 64MiB, say.")
+@click.option("--max-table", type=_COUNT, default=_LIMITS.table, metavar="N", help="Entries of all tables together.")
+@click.option("--max-frames", type=_COUNT, default=_LIMITS.frames, metavar="N", help="Depth of calls.")
+@click.option("--max-cells", type=_COUNT, default=_LIMITS.cells, metavar="N", help="Locals and operands of all frames.")
+@click.option("--max-journal", type=_COUNT, default=_LIMITS.journal, metavar="N", help="Steps that a host call notes.")
+@click.argument("file", type=click.Path())
+@click.argument("args", nargs=-1, type=click.UNPROCESSED)
+def command(
+    env: tuple[tuple[str, str], ...],
+    dirs: tuple[Directory, ...],
+    ro_dirs: tuple[Directory, ...],
+    listen: tuple[tuple[str, int], ...],
+    hosts: tuple[HostName, ...],
+    invoke: str | None,
+    timeout: float | None,
+    max_memory: int | None,
+    max_table: int,
+    max_frames: int,
+    max_cells: int,
+    max_journal: int,
+    file: str,
+    args: tuple[str, ...],
+) -> None:
+    """Run the WebAssembly program in FILE. Everything after FILE is the program's own.
+
+    The exit status is the program's, or: 124 timed out, 125 a host module failed, 126 the file can't be run
+    (malformed, invalid or unlinkable), 127 there is no such file, 134 a trap, 2 a wrong command line. Ctrl-C lets
+    host functions clean up; a second one ends at once.
+    """
+    limits = Limits(
+        memory=_LIMITS.memory if max_memory is None else max_memory,
+        table=max_table,
+        frames=max_frames,
+        cells=max_cells,
+        journal=max_journal,
+    )
+    sys.exit(run(Plan(file, args, env, (*dirs, *ro_dirs), listen, hosts, invoke, timeout, limits)))

@@ -1,0 +1,128 @@
+"""What `hostsdk run` is asked to do, and the words of its command line."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Final
+
+import attrs
+import click
+
+from hostsdk import Limits
+
+_DURATION: Final = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ms|s|m|h)?")
+_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_SIZE: Final = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB)?")
+_BYTES: Final = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+
+
+@attrs.frozen
+class HostName:
+    """Where a host module is found: the Python module, and the attribute in it."""
+
+    module: str
+    attribute: str
+
+    def __str__(self) -> str:
+        return f"{self.module}:{self.attribute}"
+
+
+@attrs.frozen
+class Directory:
+    """A directory for the guest, and the name that it knows it by."""
+
+    path: str
+    guest: str
+    read_only: bool = False
+
+
+@attrs.frozen
+class Plan:
+    """A command line, understood. Nothing has been opened."""
+
+    file: str
+    args: tuple[str, ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
+    dirs: tuple[Directory, ...] = ()
+    #: Addresses to listen on, host and port.
+    listen: tuple[tuple[str, int], ...] = ()
+    hosts: tuple[HostName, ...] = ()
+    #: The export to call; None for a command's `_start`.
+    invoke: str | None = None
+    #: Seconds for everything: loading, start function, run.
+    timeout: float | None = None
+    limits: Limits = attrs.field(factory=Limits)
+
+
+# What follows reads an option's text; click calls each with the option that it is for, for the error's sake.
+
+
+def duration(ctx: click.Context, param: click.Parameter, text: str | None) -> float | None:
+    """`500ms`, `5s`, `2m`, `1h`; seconds where there is no unit."""
+    if text is None:
+        return None
+    found = _DURATION.fullmatch(text)
+    seconds = 0.0 if found is None else float(found[1]) * _SECONDS[found[2] or "s"]
+    if not seconds > 0:
+        raise click.BadParameter(f"{text!r} is no duration above zero; write 500ms, 5s, 2m or 1h", ctx, param)
+    return seconds
+
+
+def size(ctx: click.Context, param: click.Parameter, text: str | None) -> int | None:
+    """`64MiB`, `1GiB`; bytes where there is no unit."""
+    if text is None:
+        return None
+    found = _SIZE.fullmatch(text)
+    if found is None:
+        raise click.BadParameter(f"{text!r} is no size; write 4096, 512KiB, 64MiB or 1GiB", ctx, param)
+    return int(found[1]) * _BYTES[found[2] or "B"]
+
+
+def settings(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """`NAME=VALUE`, or `NAME` for a variable as it is here, if it is."""
+    found: dict[str, str] = {}
+    for text in texts:
+        name, given, value = text.partition("=")
+        if not name:
+            raise click.BadParameter(f"{text!r} names no variable; write NAME=VALUE or NAME", ctx, param)
+        if given:
+            found[name] = value
+        elif name in os.environ:
+            found[name] = os.environ[name]
+    return tuple(found.items())
+
+
+def host_names(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> tuple[HostName, ...]:
+    """`package.module:attribute`, each."""
+    found = []
+    for text in texts:
+        module, _, attribute = text.partition(":")
+        if not all(part.isidentifier() for part in [*module.split("."), *attribute.split(".")]):
+            raise click.BadParameter(f"{text!r} is no host module; write package.module:attribute", ctx, param)
+        found.append(HostName(module, attribute))
+    return tuple(found)
+
+
+def directories(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> tuple[Directory, ...]:
+    """`HOST` or `HOST::GUEST`, each; the guest's name is the host's where none is given."""
+    found = []
+    for text in texts:
+        path, given, guest = text.partition("::")
+        if not os.path.isdir(path):
+            raise click.BadParameter(f"{path!r} is no directory", ctx, param)
+        if given and not guest:
+            raise click.BadParameter(f"{text!r} leaves the guest's name out; write HOST::GUEST or HOST", ctx, param)
+        found.append(Directory(path, guest or path, param.name == "ro_dirs"))
+    return tuple(found)
+
+
+def addresses(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
+    """`HOST:PORT`, each; an address of IPv6 in brackets."""
+    found = []
+    for text in texts:
+        host, _, port = text.rpartition(":")
+        if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+            raise click.BadParameter(f"{text!r} is no address; write 127.0.0.1:8080 or [::1]:8080", ctx, param)
+        found.append((host.removeprefix("[").removesuffix("]"), int(port)))
+    return tuple(found)

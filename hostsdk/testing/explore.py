@@ -1,0 +1,171 @@
+"""`explore`: a scenario under every schedule of faults."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeAlias
+
+import attrs
+
+from .._engine import At, Every, Injector, Never, Randomly
+from .faults import Kind
+from .report import Ending, Hit, InjectionFailure
+from .running import Callbacks, Run, Setting, run
+from .scenario import Scenario
+
+#: Schedules for a number of check points.
+_Schedules: TypeAlias = Callable[[int], Sequence[Injector]]
+#: What is done where nothing else is asked for: everything that needs no other process.
+KINDS = (Kind.RESTART, Kind.INTERRUPT, Kind.CALLBACKS, Kind.SAVE, Kind.DROP, Kind.THROW)
+
+
+@attrs.define
+class Report:
+    """What has been done: `runs` runs, in which `hits` check points were hit."""
+
+    runs: int = 0
+    hits: int = 0
+
+    def _add(self, run: Run) -> None:
+        self.runs += 1
+        self.hits += len(run.hits)
+
+
+class Exploration:
+    """A scenario and its undisturbed runs. Each method runs it under a family of schedules, with every kind of fault
+    and in every setting, and raises InjectionFailure at the first difference."""
+
+    def __init__(self, scenario: Scenario, kinds: Sequence[Kind], settings: Sequence[Setting]) -> None:
+        self.scenario = scenario
+        self.kinds = tuple(kind for kind in kinds if scenario.saves or not kind.saves)
+        self.undisturbed: dict[Setting, Ending] = {}
+        for setting in settings:
+            self.undisturbed[setting] = run(scenario, Never(), (Kind.RESTART,), setting).ending
+        self._same_everywhere()
+
+    @property
+    def checks(self) -> int:
+        """Check points of an undisturbed run; the most, where settings differ."""
+        return max(ending.checks for ending in self.undisturbed.values())
+
+    def _same_everywhere(self) -> None:
+        first, *others = self.undisturbed.items()
+        for setting, ending in others:
+            lines = first[1].differences(ending, timed=self.scenario.timed)
+            if lines:
+                raise InjectionFailure(
+                    f"{self.scenario.name}: without any fault, {setting} gives something else than {first[0]}\n"
+                    + "\n".join(lines),
+                    (),
+                )
+
+    # Schedules -----------------------------------------------------------------------------------------------------
+
+    def none(self) -> Report:
+        """No fault at all: running it again gives the same."""
+        return self._all(lambda checks: [Never()], kinds=[(Kind.RESTART,)])
+
+    def every(self, *steps: int) -> Report:
+        """Every k-th check point, for each of `steps`."""
+        return self._all(lambda checks: [Every(k) for k in steps])
+
+    def exhaustive(self) -> Report:
+        """Each check point in turn, one fault a run."""
+        return self._all(lambda checks: [At({i}) for i in range(1, checks + 1)])
+
+    def pairs(self, most: int = 200, seed: int = 0) -> Report:
+        """Two faults a run; `most` pairs, chosen by `seed`, where there are more. After a drop or throw the second is
+        a restart, in what cleans up."""
+
+        def chosen(checks: int) -> list[Injector]:
+            every = list(itertools.combinations(range(1, checks + 1), 2))
+            if len(every) > most:
+                every = random.Random(seed).sample(every, most)
+            return [At(set(pair)) for pair in every]
+
+        return self._all(chosen)
+
+    def random(self, seeds: Iterable[int] = range(10), share: float = 0.2) -> Report:
+        """Check points hit at random, each with probability `share`; a run for each seed."""
+        return self._all(lambda checks: [Randomly(seed, share) for seed in seeds])
+
+    def mixed(self, seeds: Iterable[int] = range(10), share: float = 0.2) -> Report:
+        """As `random`, but each hit is of another kind, among those after which the call goes on."""
+        lasting = [kind for kind in self.kinds if not kind.ends]
+
+        def kinds(seed: int) -> tuple[Kind, ...]:
+            return tuple(random.Random(seed).choices(lasting, k=50))
+
+        report = Report()
+        for seed in seeds:
+            self._run_all(report, Randomly(seed, share), kinds(seed))
+        return report
+
+    # Inside --------------------------------------------------------------------------------------------------------
+
+    def _all(self, schedules: _Schedules, kinds: Sequence[tuple[Kind, ...]] | None = None) -> Report:
+        report = Report()
+        for kind in kinds or [(kind, Kind.RESTART) if kind.ends else (kind,) for kind in self.kinds]:
+            for setting, ending in self.undisturbed.items():
+                for schedule in schedules(ending.checks):
+                    self._one(report, schedule, kind, setting, ending)
+        return report
+
+    def _run_all(self, report: Report, schedule: Injector, kinds: tuple[Kind, ...]) -> None:
+        for setting, ending in self.undisturbed.items():
+            self._one(report, schedule, kinds, setting, ending)
+
+    def _one(
+        self, report: Report, schedule: Injector, kinds: tuple[Kind, ...], setting: Setting, ending: Ending
+    ) -> None:
+        try:
+            found = run(self.scenario, schedule, kinds, setting)
+        except InjectionFailure as failure:
+            told = self._told([str(failure)], schedule, kinds, setting, failure.hits)
+            raise InjectionFailure(told, failure.hits) from None
+        except Exception as error:
+            error.add_note(self._told([], schedule, kinds, setting, ()))
+            raise
+        report._add(found)
+        if kinds[0].ends and found.hits:
+            return
+        lines = ending.differences(found.ending, timed=self.scenario.timed)
+        if lines:
+            raise InjectionFailure(self._told(lines, schedule, kinds, setting, found.hits), found.hits)
+
+    def _told(
+        self,
+        lines: list[str],
+        schedule: Injector,
+        kinds: tuple[Kind, ...],
+        setting: Setting,
+        hits: tuple[Hit, ...],
+    ) -> str:
+        names = ", ".join(dict.fromkeys(kind.value for kind in kinds))
+        head = f"{self.scenario.name}, {names} under {schedule}, {setting}:"
+        return "\n".join([head, *lines, *map(str, hits)])
+
+
+def explore(
+    scenario: Scenario,
+    *,
+    kinds: Iterable[Kind] = KINDS,
+    callbacks: Iterable[Callbacks] = ("nested", "scheduled"),
+    in_place: Iterable[bool] = (True,),
+) -> Exploration:
+    """Run `scenario` without faults, in each setting, and give what runs it with them:
+
+        explore(scenario).exhaustive()
+
+    Raises InjectionFailure where the settings already differ: nested callbacks and scheduled ones, waits in place and
+    waits that leave the stack.
+    """
+    return Exploration(scenario, tuple(kinds), list(_settings(tuple(callbacks), tuple(in_place))))
+
+
+def _settings(callbacks: tuple[Callbacks, ...], in_place: tuple[bool, ...]) -> Iterator[Setting]:
+    for form in callbacks:
+        for place in in_place:
+            yield Setting(form, place)

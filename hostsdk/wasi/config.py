@@ -1,0 +1,83 @@
+"""`WasiConfig`: what a guest is given of the world."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import attrs
+
+from .fs.base import Directory, File, Listener
+from .fs.stdio import ByteQueue
+
+#: What may be given as a standard stream: "inherit" (the process's own), "null", bytes (input only), a ByteQueue, a
+#: descriptor's number, an object with `fileno`, or with `read` or `write` of bytes, a callable, or a `File`.
+Stream: TypeAlias = "str | bytes | bytearray | int | ByteQueue | File | Callable[..., Any] | Any"
+
+
+@attrs.frozen
+class Preopen:
+    """A directory for the guest: a path of the host's or a `Directory`; with `read_only`, nothing beneath it can be
+    changed through it."""
+
+    source: str | os.PathLike[str] | Directory
+    read_only: bool = False
+
+
+#: What may be given as a preopened directory.
+PreopenSource: TypeAlias = "str | os.PathLike[str] | Directory | Preopen"
+
+
+def _bytes(text: object) -> bytes:
+    if isinstance(text, (str, bytes, os.PathLike)):
+        data = os.fsencode(text)
+        if b"\0" not in data:
+            return data
+    raise ValueError(f"{text!r} can't be handed to a guest: text without zero characters is wanted")
+
+
+def _args(args: Iterable[str | bytes]) -> tuple[bytes, ...]:
+    if isinstance(args, (str, bytes)):
+        raise TypeError("args takes a sequence of arguments, the program's name first")
+    return tuple(_bytes(arg) for arg in args)
+
+
+def _env(env: Mapping[str, str] | Iterable[tuple[str, str]]) -> tuple[tuple[bytes, bytes], ...]:
+    pairs = env.items() if isinstance(env, Mapping) else env
+    made = tuple((_bytes(name), _bytes(value)) for name, value in pairs)
+    for name, _ in made:
+        if not name or b"=" in name:
+            raise ValueError(f"{name!r} can't be the name of an environment variable")
+    return made
+
+
+def _preopens(
+    given: Mapping[str, PreopenSource] | Iterable[tuple[str | bytes, PreopenSource]],
+) -> tuple[tuple[bytes, Preopen], ...]:
+    made = []
+    for name, source in given.items() if isinstance(given, Mapping) else given:
+        if not isinstance(source, (str, os.PathLike, Directory, Preopen)):
+            raise TypeError(f"{source!r} can't be preopened: neither a path nor a Directory nor a Preopen")
+        made.append((_bytes(name), source if isinstance(source, Preopen) else Preopen(source)))
+    return tuple(made)
+
+
+@attrs.frozen(kw_only=True)
+class WasiConfig:
+    """What a guest is given. Immutable; use `attrs.evolve`. Text is encoded as file names are."""
+
+    #: The program's arguments, its name first.
+    args: Sequence[bytes] = attrs.field(default=(), converter=_args)
+    #: Environment variables.
+    env: Sequence[tuple[bytes, bytes]] = attrs.field(default=(), converter=_env)
+    #: Directories by the name that the guest knows them by; they get the descriptors from 3 on, in order.
+    preopens: Sequence[tuple[bytes, Preopen]] = attrs.field(default=(), converter=_preopens)
+    #: Sockets that listen, and get the descriptors after the directories. They stay the embedder's to close.
+    listen: Sequence[socket.socket | Listener] = attrs.field(default=(), converter=tuple)
+    stdin: Stream = "inherit"
+    stdout: Stream = "inherit"
+    stderr: Stream = "inherit"
+    #: Gives that many random bytes; or a seed, and then the guest gets the same bytes in each run.
+    random: Callable[[int], bytes] | int = os.urandom

@@ -1,0 +1,159 @@
+"""fd_read, fd_write, fd_pread, fd_pwrite: bytes between the guest and its files.
+
+The lists of buffers are read once; what is written is copied when it is sent, so that a long write holds no second
+copy of it all. Whatever has been moved is counted in the record before anything can interrupt.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from typing import TypeVar
+
+import attrs
+
+from hostsdk import Stored, u16, u32, u64
+
+from ..errno import fault, invalid
+from ..fdtable import Descriptor
+from ..module import host
+from ..state import BlockingCtx
+from ..types import Rights
+from .iovec import Buffers, buffers, gather, scatter, total
+
+T = TypeVar("T")
+
+
+@attrs.frozen
+class Use:
+    """A descriptor as a call has it in its record."""
+
+    identity: int
+    nonblock: bool
+
+    def now(self, ctx: BlockingCtx) -> Descriptor:
+        """The descriptor, looked up anew after each suspension. Raises EBADF once it is closed."""
+        ctx.state.attend(ctx)
+        return ctx.state.fds.pinned(self.identity)
+
+
+def use(ctx: BlockingCtx, fd: int, rights: int) -> Use:
+    """Look a descriptor up, once for the call. Raises EBADF and ENOTCAPABLE."""
+
+    def look_up() -> tuple[int, bool]:
+        descriptor = ctx.state.fds.get(fd, rights)
+        return descriptor.identity, descriptor.nonblock
+
+    return Use(*ctx.once(look_up))
+
+
+def transfer(ctx: BlockingCtx, used: Use, attempt: Callable[[Descriptor], T | None], *, write: bool = False) -> T:
+    """Make the attempt until it gives something. May suspend; raises EAGAIN instead where the guest wants that, and
+    EBADF when the descriptor is closed meanwhile."""
+    descriptor = used.now(ctx)
+
+    def attempt_now() -> T | None:
+        return attempt(used.now(ctx))
+
+    if used.nonblock:
+        moved = ctx.once(attempt_now)
+        if moved is None:
+            raise BlockingIOError
+        return moved
+    sources = descriptor.file.sources(write)
+    return ctx.block_until(
+        attempt_now,
+        readable=None if write else sources.fds,
+        writable=sources.fds if write else None,
+        # With no source at all the attempt is repeated now and then, and sees by itself that it was closed.
+        wake=(descriptor.closed, *sources.wakes) if sources.fds or sources.wakes else None,
+    )
+
+
+def prepare(ctx: BlockingCtx, iovs: int, count: int) -> Buffers:
+    """The list of buffers, read once for the call. Raises EINVAL; traps."""
+
+    def read() -> Buffers:
+        return buffers(ctx, iovs, count)
+
+    return ctx.once(read)
+
+
+@host.restartable
+def fd_read(ctx: BlockingCtx, fd: u32, iovs: u32, count: u32) -> tuple[u16, Stored[u32]]:
+    """Read what is there into the buffers; waits while nothing is. May suspend."""
+    room = prepare(ctx, iovs, count)
+    used = use(ctx, fd, Rights.FD_READ)
+    size = total(room)
+
+    def read(descriptor: Descriptor) -> int | None:
+        data = descriptor.file.read(size)
+        return None if data is None else scatter(ctx, room, data)
+
+    return 0, transfer(ctx, used, read) if size else 0
+
+
+@host.restartable
+def fd_write(ctx: BlockingCtx, fd: u32, iovs: u32, count: u32) -> tuple[u16, Stored[u32]]:
+    """Write all of the buffers; waits for room, and is short only where an error ends it or the guest doesn't wait.
+    May suspend."""
+    data = prepare(ctx, iovs, count)
+    used = use(ctx, fd, Rights.FD_WRITE)
+
+    def write(descriptor: Descriptor) -> int | None:
+        return descriptor.file.write(gather(ctx, data, done.value)) or None
+
+    done = ctx.progress(0)
+    while done.value < total(data):
+        if done.value:
+            ctx.check_interrupt()
+        try:
+            done.value += transfer(ctx, used, write, write=True)
+        except OSError:
+            if not done.value:
+                raise
+            break
+    return 0, done.value
+
+
+@host.restartable
+def fd_pread(ctx: BlockingCtx, fd: u32, iovs: u32, count: u32, offset: u64) -> tuple[u16, Stored[u32]]:
+    """Read from a place of the file; where the descriptor stands doesn't change."""
+    room = prepare(ctx, iovs, count)
+    file = ctx.state.fds.get(fd, Rights.FD_READ | Rights.FD_SEEK).file
+    size = total(room)
+    data = file.pread(size, _offset(offset)) if size else b""
+    return 0, scatter(ctx, room, data)
+
+
+@host.restartable
+def fd_pwrite(ctx: BlockingCtx, fd: u32, iovs: u32, count: u32, offset: u64) -> tuple[u16, Stored[u32]]:
+    """Write at a place of the file; where the descriptor stands doesn't change. May suspend between two parts."""
+    data = prepare(ctx, iovs, count)
+    used = use(ctx, fd, Rights.FD_WRITE | Rights.FD_SEEK)
+
+    def write() -> int:
+        part = gather(ctx, data, done.value)
+        return used.now(ctx).file.pwrite(part, _offset(offset) + done.value)
+
+    done = ctx.progress(0)
+    while done.value < total(data):
+        if done.value:
+            ctx.check_interrupt()
+        try:
+            done.value += ctx.once(write) or _full()
+        except OSError:
+            if not done.value:
+                raise
+            break
+    return 0, done.value
+
+
+def _offset(offset: int) -> int:
+    if offset >= 1 << 63:
+        raise invalid("a negative offset")
+    return offset
+
+
+def _full() -> int:
+    raise fault(errno.ENOSPC)

@@ -1,0 +1,135 @@
+"""What WASI keeps for one instance."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, TypeAlias
+
+import attrs
+
+from hostsdk import BlockingContext, Clock, Context
+
+from .config import WasiConfig
+from .fdtable import Descriptor, FdTable
+from .fs.base import Directory, File, Listener
+from .fs.host import HostDirectory
+from .fs.sock import HostListener
+from .fs.stdio import stream
+from .types import Rights
+
+#: Nanoseconds of a second.
+SECOND = 1_000_000_000
+
+
+class SeededRandom:
+    """Bytes that a seed decides: the same at the same place of the stream."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        #: How many bytes have been given.
+        self.at = 0
+
+    def __call__(self, size: int) -> bytes:
+        """The next `size` bytes."""
+        block, skip = divmod(self.at, 64)
+        found = bytearray()
+        while len(found) < size + skip:
+            text = f"hostsdk {self.seed} {block}".encode()
+            found += hashlib.blake2b(text).digest()
+            block += 1
+        self.at += size
+        return bytes(found[skip : skip + size])
+
+
+@attrs.define(eq=False)
+class WasiState:
+    """Descriptors, clock and random source of one instance."""
+
+    config: WasiConfig
+    fds: FdTable = attrs.field(factory=FdTable)
+    random: Any = None
+    #: Where the guest's monotonic clock has come.
+    reached: int = 0
+    #: What it is read from, once the guest runs, and when that would have shown 0.
+    _clock: Clock | None = None
+    _base: float = 0.0
+
+    @classmethod
+    def of(cls, config: WasiConfig) -> WasiState:
+        """A fresh one: standard streams and preopened descriptors are open. Raises what opening them raises."""
+        state = cls(config)
+        state.random = SeededRandom(config.random) if isinstance(config.random, int) else config.random
+        try:
+            state._open()
+        except BaseException:
+            state.close()
+            raise
+        return state
+
+    def _open(self) -> None:
+        config = self.config
+        for number in range(3):
+            self.open(self.stream(number), origin=("stream", number))
+        for place, (name, given) in enumerate(config.preopens):
+            owned = not isinstance(given.source, Directory)
+            root = self.root(place)
+            self.open(root, preopen=name, read_only=given.read_only, origin=("preopen", place), owned=owned)
+        for place, sock in enumerate(config.listen):
+            owned = not isinstance(sock, Listener)
+            self.open(self.listener(place), origin=("listen", place), owned=owned)
+
+    def stream(self, number: int) -> File:
+        """Standard stream 0, 1 or 2, as the configuration has it."""
+        given = (self.config.stdin, self.config.stdout, self.config.stderr)[number]
+        return stream(given, write=number > 0, inherited=number)
+
+    def root(self, place: int) -> Directory:
+        """A preopened directory, as the configuration has it."""
+        source = self.config.preopens[place][1].source
+        return source if isinstance(source, Directory) else HostDirectory.at(source)
+
+    def listener(self, place: int) -> Listener:
+        """A listening socket, as the configuration has it."""
+        sock = self.config.listen[place]
+        return sock if isinstance(sock, Listener) else HostListener(sock)
+
+    def open(
+        self,
+        file: File,
+        *,
+        preopen: bytes | None = None,
+        read_only: bool = False,
+        origin: tuple[object, ...] = (),
+        owned: bool = True,
+    ) -> int:
+        """Give the guest an open file, with all that it can do; its number."""
+        inheriting = Rights.ALL if isinstance(file, Directory) else 0
+        descriptor = Descriptor(
+            file, file.rights, inheriting, preopen=preopen, read_only=read_only, origin=origin, owned=owned
+        )  # fmt: skip
+        return self.fds.add(descriptor)
+
+    def attend(self, ctx: Ctx | BlockingCtx) -> None:
+        """The guest is running: from now on, at the latest, its monotonic clock goes on from where it had come."""
+        if self._clock is None:
+            self._clock = ctx.clock
+            self._base = self._clock.monotonic() - self.reached / SECOND
+
+    def monotonic(self, ctx: Ctx | BlockingCtx) -> int:
+        """The guest's monotonic clock, in nanoseconds: it begins at 0, and goes on after a load where it was."""
+        self.attend(ctx)
+        return self.now()
+
+    def now(self) -> int:
+        """The same, outside of a call too; it never goes back."""
+        if self._clock is not None:
+            self.reached = max(self.reached, round((self._clock.monotonic() - self._base) * SECOND))
+        return self.reached
+
+    def close(self) -> None:
+        """Close all descriptors."""
+        self.fds.close_all()
+
+
+Ctx: TypeAlias = Context[WasiState]
+BlockingCtx: TypeAlias = BlockingContext[WasiState]

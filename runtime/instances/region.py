@@ -1,0 +1,70 @@
+"""A range of addresses that a memory may grow into without moving: reserved at once, made accessible as it grows.
+
+Machine code keeps the address of a memory for as long as it runs. Untouched pages of the range cost no memory.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import sys
+from typing import Final
+
+import attrs
+
+_NORESERVE: Final = 0x4000  # MAP_NORESERVE of Linux; Python names it from 3.13 on
+
+
+@attrs.define(eq=False)
+class Region:
+    """Reserved addresses. `cell` is what machine code reads: the address, and the size in bytes."""
+
+    base: int
+    cell: ctypes.Array[ctypes.c_uint64]
+    _map: mmap.mmap
+    _all: memoryview
+
+    @property
+    def data(self) -> memoryview:
+        """The accessible part."""
+        return self._all[: self.cell[1]]
+
+    @property
+    def cell_address(self) -> int:
+        return ctypes.addressof(self.cell)
+
+    def extend(self, size: int) -> bool:
+        """Make the first `size` bytes accessible. False, and nothing changed, where the system refuses."""
+        old = self.cell[1]
+        if size > old and _protect(self.base + old, size - old, mmap.PROT_READ | mmap.PROT_WRITE):
+            return False
+        self.cell[1] = size
+        return True
+
+
+def reserve(size: int, limit: int) -> Region | None:
+    """`limit` bytes of addresses, `size` of them accessible. None where the system has none to give."""
+    if not available():
+        return None
+    whole = max(limit, mmap.PAGESIZE)
+    try:
+        mapped = mmap.mmap(-1, whole, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NORESERVE)
+    except (OSError, OverflowError, ValueError):
+        return None
+    base = ctypes.addressof(ctypes.c_char.from_buffer(mapped))
+    region = Region(base, (ctypes.c_uint64 * 2)(base, 0), mapped, memoryview(mapped))
+    rounded = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
+    if rounded < whole and _protect(base + rounded, whole - rounded, 0):
+        return None
+    region.cell[1] = size
+    return region
+
+
+def available() -> bool:
+    """Whether ranges can be reserved on this system."""
+    return sys.platform == "linux"
+
+
+def _protect(address: int, size: int, how: int) -> int:
+    result: int = ctypes.CDLL(None).mprotect(ctypes.c_void_p(address), ctypes.c_size_t(size), how)
+    return result

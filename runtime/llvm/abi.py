@@ -1,0 +1,199 @@
+"""What machine code and Python agree on: the block of an instance, status codes, the requests that code makes.
+
+Machine code gets one pointer, to the block of its instance: a fixed head, then pointers and cells whose places depend
+on the module alone. Nothing in it is baked into code, so the same code serves every instance and every process.
+
+A function gets the block, what is left to it of the execution's limits, and its arguments. It returns a status with
+its results: 0 for "done", 1 for "leave the stack". Whoever gets a 1 writes its frame's record to the spill area and
+returns 1 in turn. Why, the head says: a trap, or an error that Python raised.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+
+from ..errors import TrapCode
+from ..module import Module
+from ..types import F32, F64, I32, I64, FuncType, ValType
+
+#: Version of all that is described here and of what the emitter makes of a body; part of the key of cached objects.
+VERSION: Final = 1
+
+# The head: byte offsets, eight bytes each.
+#: Where the stack may not go below. All ones: look for requests. Polled by loops, compared by every entry.
+LIMIT: Final = 0
+#: The trap that code met, `offset << 8 | code`; 0 for none.
+TRAP: Final = 8
+#: Where the next record goes, and where the area ends.
+SPILL: Final = 16
+SPILL_END: Final = 24
+#: An error that Python raised, as PyErr_Fetch gives it: three pointers.
+ERROR: Final = 32
+#: Addresses of the functions of CPython that code calls; see `API`.
+API_TABLE: Final = 56
+#: The Python callable that serves requests.
+HELPER: Final = 64
+#: The stack's limit proper, while LIMIT may be all ones.
+REAL: Final = 72
+#: `table << 32 | entry` of the indirect call under way.
+INDIRECT: Final = 80
+#: Operands and results of a request.
+ARGS: Final = 88
+#: What is left of the limits to the call under way; see `LEFT_SHIFT`.
+LEFT: Final = 232
+#: Support functions, by the constants below.
+SUPPORT: Final = 96
+#: Where the spill area begins.
+SPILL_START: Final = 224
+HEAD: Final = 256
+
+#: All ones.
+ASK: Final = 0xFFFF_FFFF_FFFF_FFFF
+#: A null reference, in code as in records. Any other is the address of its object, which the image keeps alive.
+NULL: Final = 0xFFFF_FFFF_FFFF_FFFF
+
+#: Functions of CPython, by their place in the table. The last is a value: the address of None.
+API: Final = (
+    "PyGILState_Ensure",
+    "PyGILState_Release",
+    "PyLong_FromLongLong",
+    "PyObject_Vectorcall",
+    "Py_DecRef",
+    "PyErr_Fetch",
+    "memmove",
+    "memset",
+    "None",
+)
+
+# Support functions, by their place at SUPPORT.
+REQUEST: Final = 0
+POLL: Final = 1
+SPILLS: Final = 2
+#: Numbers of slots for which there is a spilling function; a record with more is written in place.
+SPILL_SIZES: Final = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+#: Slots of the largest record that a spilling function or code in place may write; more, and the function stays with
+#: the interpreter. The area always has room for one of these.
+MAX_SLOTS: Final = 2048
+SPILL_AREA: Final = 1 << 17
+#: How many frames and cells (`Limits`) may still be used goes from caller to callee as one number: frames in the
+#: lower bits, the topmost of which is set when they are used up; cells in those above, a negative number when they are.
+LEFT_SHIFT: Final = 20
+MAX_FRAMES: Final = (1 << LEFT_SHIFT - 1) - 1
+MAX_CELLS: Final = (1 << 62 - LEFT_SHIFT) - 1
+USED_UP: Final = -(1 << 63) | 1 << LEFT_SHIFT - 1
+
+#: Codes of traps, by their place; 0 is none. The last says that the error is in the head.
+TRAPS: Final = (
+    None,
+    TrapCode.UNREACHABLE,
+    TrapCode.INTEGER_DIVIDE_BY_ZERO,
+    TrapCode.INTEGER_OVERFLOW,
+    TrapCode.INVALID_CONVERSION,
+    TrapCode.OUT_OF_BOUNDS_MEMORY,
+    TrapCode.UNDEFINED_ELEMENT,
+    TrapCode.UNINITIALIZED_ELEMENT,
+    TrapCode.INDIRECT_CALL_TYPE,
+    TrapCode.STACK_OVERFLOW,
+)
+TRAP_CODES: Final[dict[TrapCode, int]] = {code: n for n, code in enumerate(TRAPS) if code is not None}
+RAISED: Final = 255
+
+#: What code asks of Python: the place of the request in this tuple, with an immediate above 8 bits.
+REQUESTS: Final = (
+    "poll",
+    "flush",
+    "call",
+    "memory.grow",
+    "memory.init",
+    "data.drop",
+    "table.get",
+    "table.set",
+    "table.size",
+    "table.grow",
+    "table.fill",
+    "table.copy",
+    "table.init",
+    "elem.drop",
+    "ref.func",
+    "global.get",
+    "global.set",
+)
+ASKS: Final[dict[str, int]] = {name: n for n, name in enumerate(REQUESTS)}
+#: Function index of a call that was found in a table.
+FROM_TABLE: Final = 0xFFFF_FFFF
+
+IR_TYPES: Final[dict[ValType, str]] = {I32: "i32", I64: "i64", F32: "float", F64: "double"}
+
+
+class Unsupported(Exception):
+    """Something that this tier leaves to the interpreter; the message says what."""
+
+
+def ir_type(type_: ValType) -> str:
+    """The IR type of a value; a reference is its handle. Raises Unsupported."""
+    found = "i64" if type_.is_ref else IR_TYPES.get(type_)
+    if found is None:
+        raise Unsupported(type_.name)
+    return found
+
+
+def callable_from_code(type_: FuncType) -> bool:
+    """Whether machine code has a form for all values of a function type."""
+    return all(t.is_ref or t in IR_TYPES for t in (*type_.params, *type_.results))
+
+
+def signature_key(type_: FuncType) -> str:
+    """Tells signatures apart as code sees them: `ii_l` for `(i32 i32) -> (i64)`, a reference being an `l`."""
+    letters = {"i32": "i", "i64": "l", "float": "f", "double": "d"}
+    params, results = ("".join(letters[ir_type(t)] for t in types) for types in (type_.params, type_.results))
+    return f"{params}_{results}"
+
+
+def pack_left(frames: int, cells: int) -> int:
+    """What is left, as code has it; at most `MAX_FRAMES` and `MAX_CELLS`."""
+    return cells << LEFT_SHIFT | frames
+
+
+def unpack_left(left: int) -> tuple[int, int]:
+    """Frames and cells that are left."""
+    return left & MAX_FRAMES, left >> LEFT_SHIFT
+
+
+@attrs.frozen(eq=False)
+class BlockLayout:
+    """Places in the block of an instance of one module."""
+
+    module: Module
+    #: Where each kind's entries begin; eight bytes an entry.
+    memories: int = attrs.field(init=False)
+    tables: int = attrs.field(init=False)
+    #: An entry is the value itself for an immutable global, else the address of the value.
+    globals: int = attrs.field(init=False)
+    #: Process-wide numbers of the module's function types.
+    types: int = attrs.field(init=False)
+    #: By type: code that hands a call that was found in a table to Python.
+    strangers: int = attrs.field(init=False)
+    #: By function: its code.
+    funcs: int = attrs.field(init=False)
+    size: int = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        env = self.module.env
+        at = HEAD
+        for name, count in (
+            ("memories", len(env.memories)),
+            ("tables", len(env.tables)),
+            ("globals", len(env.globals)),
+            ("types", len(env.types)),
+            ("strangers", len(env.types)),
+            ("funcs", len(env.funcs)),
+        ):
+            object.__setattr__(self, name, at)
+            at += 8 * count
+        object.__setattr__(self, "size", at)
+
+    def inline(self, index: int) -> bool:
+        """Whether a global's value stands in the block itself: it never changes."""
+        return not self.module.env.globals[index].mutable

@@ -1,0 +1,82 @@
+"""The only file that imports llvmlite: IR in, an object file out."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import platform
+import sys
+from typing import Any, Final
+
+#: Systems that the code's loader and the records of threads' stacks are made for.
+_SYSTEMS: Final = {("linux", "x86_64")}
+
+
+class CompileError(Exception):
+    """LLVM refused the IR."""
+
+
+def unavailable() -> str | None:
+    """Why there is no machine code here; None where there may be."""
+    if (sys.platform, platform.machine()) not in _SYSTEMS:
+        return f"no loader of machine code for {platform.system()} on {platform.machine()}"
+    if sys.implementation.name != "cpython":
+        return f"machine code works with CPython, not with {platform.python_implementation()}"
+    if importlib.util.find_spec("llvmlite") is None:
+        return "llvmlite is not installed"
+    return None
+
+
+@functools.cache
+def _binding() -> Any:
+    """llvmlite's binding, ready for this processor. Importing it takes longer than starting Python."""
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    return llvm
+
+
+@functools.cache
+def version() -> str:
+    """Of LLVM; part of the key of what is kept."""
+    return ".".join(map(str, _binding().llvm_version_info))
+
+
+@functools.cache
+def processor() -> tuple[str, str]:
+    """Name and features of this processor, for LLVM."""
+    llvm = _binding()
+    return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+
+
+@functools.cache
+def _machine(level: int) -> Any:
+    llvm = _binding()
+    cpu, features = processor()
+    target = llvm.Target.from_default_triple()
+    return target.create_target_machine(cpu=cpu, features=features, opt=level, reloc="pic", codemodel="small")
+
+
+def compile_ir(text: str, level: int) -> bytes:
+    """The object file (ELF) of a module of IR. `level` is the code generator's own; there are no passes before it:
+    what compilers make of C is optimised already, and passes would take longer than they give.
+
+    Raises CompileError. What LLVM takes for a fault of its own ends the process.
+    """
+    llvm = _binding()
+    try:
+        module = llvm.parse_assembly(text, llvm.create_context())
+    except RuntimeError as error:
+        raise CompileError(str(error)) from None
+    code: bytes = _machine(level).emit_object(module)
+    return code
+
+
+def verify(text: str) -> None:
+    """Have LLVM check IR, which `compile_ir` doesn't. Raises CompileError."""
+    llvm = _binding()
+    try:
+        llvm.parse_assembly(text, llvm.create_context()).verify()
+    except RuntimeError as error:
+        raise CompileError(str(error)) from None

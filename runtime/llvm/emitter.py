@@ -1,0 +1,318 @@
+"""The state of turning one body into IR: operands, locals, labels, records, traps.
+
+Values are in SSA form from the start: an operand or a local is the name of a value, and values meet in phis where
+control flow joins.
+
+Arithmetic on floats gives the canonical NaN, as everywhere here. What the processor gives is another NaN; but which
+one can't be told before somebody looks at its bits. So a value fresh from arithmetic is *loose* (its tag ends in `?`)
+and is settled where it is stored, returned, passed, recorded or taken for bits. A local that is only ever set by
+arithmetic stays loose, which keeps settling out of loops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import attrs
+
+from ..errors import TrapCode
+from ..instr.model import Op
+from ..module import Module
+from ..types import ValType
+from ..validate.layout import Layout
+from ..validate.sidetable import Block
+from ..values import NAN32, NAN64, f32_to_bits, f64_to_bits
+from . import abi
+from .builder import GUEST, INVARIANT, OURS, RARELY, Builder, real
+
+#: Tag and text. Tags are IR types; `i1` is a truth value not widened yet, `float?` and `double?` are loose.
+Operand: TypeAlias = "tuple[str, str]"
+
+_NAN = {"float": real("float", f32_to_bits(NAN32)), "double": real("double", f64_to_bits(NAN64))}
+ZERO = {"i32": "0", "i64": "0", "float": "0.0", "double": "0.0"}
+
+
+@attrs.define(eq=False)
+class Edge:
+    """A way to a label: from which block, with which locals and values."""
+
+    block: str
+    locals: list[str]
+    values: list[str]
+
+
+@attrs.define(eq=False)
+class Label:
+    """A structured instruction whose end has not come yet."""
+
+    info: Block
+    #: The block that a branch goes to.
+    target: str
+    types: tuple[str, ...]
+    edges: list[Edge] = attrs.field(factory=list)
+    #: `if`: the block of its other arm, until that has begun, and the locals there.
+    other: str | None = None
+    before: list[str] = attrs.field(factory=list)
+    params: list[Operand] = attrs.field(factory=list)
+    loop: Loop | None = None
+
+
+@attrs.define(eq=False)
+class Loop:
+    """What a loop needs at its end: the header's phis, whose other values come from the latch."""
+
+    layout: Layout
+    header: str
+    before: str
+    #: Where the header's phis are to stand among the lines.
+    place: int
+    #: Locals with a phi: index, its name, the value from before.
+    carried: list[tuple[int, str, str]]
+    params: list[tuple[str, str]]
+    locals: list[str]
+    below: list[Operand]
+
+
+class Emitter(Builder):
+    """One body being emitted. The files in `lower` do the instructions."""
+
+    def __init__(self, layout: abi.BlockLayout, index: int) -> None:
+        super().__init__()
+        self.layout = layout
+        self.module: Module = layout.module
+        self.body = self.module.body(index)
+        self.side = self.body.side
+        self.index = index
+        self.type = self.module.func_type(index)
+        self.results = tuple(map(abi.ir_type, self.type.results))
+        self.returned = return_type(self.results)
+        self.local_types: tuple[str, ...] = tuple(map(abi.ir_type, self.side.locals))
+        #: Locals that are loose.
+        self.loose: frozenset[int] = frozenset()
+        self.stack: list[Operand] = []
+        params = len(self.type.params)
+        self.locals = [f"%p{i}" for i in range(params)] + [_initial(t) for t in self.side.locals[params:]]
+        self.labels: list[Label] = []
+        #: The instruction at hand: its place among `ops`, and its byte offset.
+        self.at = -1
+        self.pc = self.body.code.start
+        #: Locals set inside each loop, as bits, by the loop's place.
+        self.assigned: dict[int, int] = {}
+        #: Where traps come from: (block, code).
+        self.traps: list[tuple[str, int]] = []
+        self.leaves = False
+        #: What is left of the limits, for a callee.
+        self.left = "%given"
+        self._bases: dict[int, tuple[str, str]] = {}
+        self.prologue: list[str] = []
+
+    # Operands -----------------------------------------------------------------------------------------------------
+
+    def push(self, tag: str, text: str) -> None:
+        """A new operand."""
+        self.stack.append((tag, text))
+
+    def pop(self) -> str:
+        """The topmost operand, settled."""
+        tag, text = self.stack.pop()
+        return self.settled(tag, text)
+
+    def pop_loose(self) -> str:
+        """The topmost operand, for somebody who doesn't look at a NaN's bits."""
+        tag, text = self.stack.pop()
+        return self.settled(tag, text) if tag == "i1" else text
+
+    def take(self, count: int) -> list[Operand]:
+        """The topmost operands, settled, in stack order."""
+        if not count:
+            return []
+        taken = [(self.plain(tag), self.settled(tag, text)) for tag, text in self.stack[-count:]]
+        del self.stack[-count:]
+        return taken
+
+    def condition(self) -> str:
+        """The topmost operand as an i1."""
+        tag, text = self.stack.pop()
+        return text if tag == "i1" else self.value(f"icmp ne i32 {text}, 0")
+
+    @staticmethod
+    def plain(tag: str) -> str:
+        """The IR type of a settled operand."""
+        return "i32" if tag == "i1" else tag.removesuffix("?")
+
+    def settled(self, tag: str, text: str) -> str:
+        """An operand as it may be seen: widened, with the canonical NaN."""
+        if tag == "i1":
+            return self.value(f"zext i1 {text} to i32")
+        if tag[-1] == "?":
+            type_ = tag[:-1]
+            nan = self.value(f"fcmp uno {type_} {text}, {text}")
+            return self.value(f"select i1 {nan}, {type_} {_NAN[type_]}, {type_} {text}")
+        return text
+
+    def local(self, index: int) -> Operand:
+        """A local as an operand."""
+        type_ = self.local_types[index]
+        return (type_ + "?" if index in self.loose else type_, self.locals[index])
+
+    # Labels -------------------------------------------------------------------------------------------------------
+
+    def edge(self, label: Label) -> str:
+        """Note a way from the block at hand to `label`: the block to go to."""
+        count = len(label.types)
+        values = [self.settled(*operand) for operand in self.stack[len(self.stack) - count :]] if count else []
+        label.edges.append(Edge(self.block(), self.locals[:], values))
+        return label.target
+
+    def block(self) -> str:
+        """The block at hand."""
+        if self.here is None:
+            raise ValueError("no block is being filled")
+        return self.here
+
+    def join(self, label: Label) -> None:
+        """Go on where all ways to `label` meet; nowhere if there are none."""
+        del self.stack[label.info.height :]
+        edges = label.edges
+        if not edges:
+            self.here = None
+            return
+        self.start(label.target)
+        self.locals = edges[0].locals
+        for index in differing([edge.locals for edge in edges]):
+            pairs = [(edge.locals[index], edge.block) for edge in edges]
+            self.locals[index] = self.phi(self.local_types[index], pairs)
+        for place, type_ in enumerate(label.types):
+            if len(edges) == 1:
+                self.push(type_, edges[0].values[place])
+            else:
+                self.push(type_, self.phi(type_, [(edge.values[place], edge.block) for edge in edges]))
+
+    # The block of the instance ------------------------------------------------------------------------------------
+
+    def fixed(self, offset: int) -> str:
+        """A pointer in the block that never changes."""
+        return self.ours("ptr", "%inst", offset, INVARIANT)
+
+    def memory(self, index: int) -> tuple[str, str]:
+        """Where a memory begins, and its cell: base and size. Both are found once, at the function's start."""
+        found = self._bases.get(index)
+        if found is None:
+            found = self._bases[index] = (f"%base{index}", f"%mem{index}")
+            place = self.layout.memories + 8 * index
+            self.prologue += [
+                f"%at{index} = getelementptr i8, ptr %inst, i64 {place}",
+                f"%mem{index} = load ptr, ptr %at{index}{INVARIANT}",
+                f"%base{index} = load ptr, ptr %mem{index}{INVARIANT}",
+            ]
+        return found
+
+    # Leaving ------------------------------------------------------------------------------------------------------
+
+    def trap_if(self, condition: str, code: TrapCode) -> None:
+        """Trap where `condition` holds."""
+        self.traps.append((self.block(), self.pc << 8 | abi.TRAP_CODES[code]))
+        self.rarely(condition, "trap")
+
+    def trap(self, code: TrapCode) -> None:
+        """Trap."""
+        self.traps.append((self.block(), self.pc << 8 | abi.TRAP_CODES[code]))
+        self.jump("trap")
+
+    def request(self, name: str, immediate: int, operands: Sequence[Operand] = (), result: str | None = None) -> None:
+        """Have Python do it: operands and result go through the block's room for them. It may raise."""
+        room = self.fixed(abi.ARGS)
+        self.stow(room, operands)
+        code = self.fixed(abi.SUPPORT + 8 * abi.REQUEST)
+        status = self.value(f"call i32 {code}(ptr %inst, i64 {abi.ASKS[name] | immediate << 8})")
+        self.traps.append((self.block(), self.pc << 8 | abi.RAISED))
+        self.rarely(self.value(f"icmp ne i32 {status}, 0"), "trap")
+        if result is not None:
+            self.push(result, self.ours(result, room, 0))
+
+    def stow(self, room: str, operands: Sequence[Operand]) -> None:
+        """Put settled operands into eight bytes each."""
+        for place, (type_, text) in enumerate(operands):
+            wide, value = self.widened(type_, text)
+            self.keep(wide, value, room, 8 * place)
+
+    def spill(self, layout: Layout, locals_: Sequence[str], operands: Sequence[Operand]) -> None:
+        """Write the frame's record at a check point and leave the stack."""
+        values: list[str] = []
+        for index in layout.live:
+            tag = self.local_types[index] + ("?" if index in self.loose else "")
+            values.append(self._slot(tag, locals_[index]))
+        values += [self._slot(*operand) for operand in operands]
+        header = layout.pc | 8 + 8 * len(values) << 32
+        self._write(header, values)
+        self.leaves = True
+        self.jump("leave")
+
+    def _slot(self, tag: str, text: str) -> str:
+        return self.widened(self.plain(tag), self.settled(tag, text))[1]
+
+    def _write(self, header: int, values: list[str]) -> None:
+        if len(values) <= abi.SPILL_SIZES[-1]:
+            size = next(n for n in abi.SPILL_SIZES if n >= len(values))
+            code = self.fixed(abi.SUPPORT + 8 * (abi.SPILLS + abi.SPILL_SIZES.index(size)))
+            values = values + ["0"] * (size - len(values))
+            args = "".join([f", i64 {value}" for value in values])
+            self.emit(f"call void {code}(ptr %inst, i64 {header}{args}) #1")
+            return
+        if len(values) > abi.MAX_SLOTS:
+            raise abi.Unsupported(f"a record of {len(values)} slots")
+        # The one without slots writes the header, makes room and moves the pointer on.
+        code = self.fixed(abi.SUPPORT + 8 * abi.SPILLS)
+        self.emit(f"call void {code}(ptr %inst, i64 {header}) #1")
+        end = self.ours("ptr", "%inst", abi.SPILL)
+        for place, value in enumerate(values):
+            self.keep("i64", value, end, 8 * (place - len(values)))
+
+    def finish(self) -> str:
+        """The blocks that all ways out share, and the function's text."""
+        if self.traps:
+            self.start("trap")
+            code = self.phi("i64", [(str(code), block) for block, code in self.traps])
+            self.keep("i64", code, "%inst", abi.TRAP)
+            self.leaves = True
+            self.jump("leave")
+        self.lines += self.cold
+        if self.leaves:
+            self.start("leave")
+            self.emit(leaving(self.results))
+        params = "".join([f", {t} %p{i}" for i, t in enumerate(map(abi.ir_type, self.type.params))])
+        head = f"define {self.returned} @f{self.index}(ptr %inst, i64 %given{params}) #0 {{\nstart:"
+        return "\n".join([head, *self.prologue, *self.lines, "}\n"])
+
+
+def _initial(type_: ValType) -> str:
+    return str(abi.NULL) if type_.is_ref else ZERO[abi.ir_type(type_)]
+
+
+def return_type(results: Sequence[str]) -> str:
+    """Status and results."""
+    return "{" + ", ".join(["i32", *results]) + "}" if results else "i32"
+
+
+def leaving(results: Sequence[str]) -> str:
+    """Return with status 1 and no results."""
+    if not results:
+        return "ret i32 1"
+    return f"ret {return_type(results)} {{i32 1{''.join([f', {t} undef' for t in results])}}}"
+
+
+def differing(rows: Sequence[list[str]]) -> list[int]:
+    """The places at which not all rows have the same."""
+    first = rows[0]
+    found: set[int] = set()
+    for row in rows[1:]:
+        if row != first:
+            found.update([i for i, (a, b) in enumerate(zip(first, row, strict=True)) if a != b])
+    return sorted(found)
+
+
+__all__ = [
+    "GUEST", "INVARIANT", "OURS", "RARELY", "ZERO", "Edge", "Emitter", "Label", "Loop", "Op", "Operand",
+    "differing", "leaving", "return_type",
+]  # fmt: skip

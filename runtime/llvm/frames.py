@@ -1,0 +1,141 @@
+"""Values and records between the bytes that machine code works with and Python."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import Final
+
+import attrs
+
+from ..exec.frames import WasmFrame
+from ..instances.instance import Instance
+from ..types import F32, F64, I32, I64, ValType
+from ..validate.layout import Layout
+from ..values import Value, f32_from_bits, f32_to_bits
+from . import abi
+
+_CODES: Final = {I32: "Q", I64: "Q", F64: "d"}
+_SLOT: Final = struct.Struct("<Q")
+_REAL: Final = struct.Struct("<d")
+_HEAD: Final = struct.Struct("<II")
+
+
+class Row:
+    """Values of certain types, eight bytes each: a function's arguments or results."""
+
+    def __init__(self, types: Sequence[ValType]) -> None:
+        self.types = tuple(types)
+        codes = [_CODES.get(type_) for type_ in types]
+        self._whole = None if None in codes else struct.Struct("<" + "".join(filter(None, codes)))
+
+    def put(self, room: memoryview, values: Sequence[Value], refs: dict[int, object]) -> None:
+        """Write canonical values. References are noted in `refs`."""
+        if self._whole is not None:
+            self._whole.pack_into(room, 0, *values)
+            return
+        for place, (type_, value) in enumerate(zip(self.types, values, strict=True)):
+            put(room, 8 * place, type_, value, refs)
+
+    def get(self, room: memoryview, refs: dict[int, object]) -> tuple[Value, ...]:
+        """Read canonical values."""
+        if self._whole is not None:
+            return self._whole.unpack_from(room)
+        return tuple([get(room, 8 * place, type_, refs) for place, type_ in enumerate(self.types)])
+
+
+def put(room: memoryview, at: int, type_: ValType, value: Value, refs: dict[int, object]) -> None:
+    """Write one value."""
+    if type_ is F64:
+        _REAL.pack_into(room, at, value)
+    elif type_ is F32 and isinstance(value, float):
+        _SLOT.pack_into(room, at, f32_to_bits(value))
+    elif type_.is_ref:
+        if value is None:
+            _SLOT.pack_into(room, at, abi.NULL)
+        else:
+            refs[id(value)] = value
+            _SLOT.pack_into(room, at, id(value))
+    else:
+        _SLOT.pack_into(room, at, value)
+
+
+def get(room: memoryview, at: int, type_: ValType, refs: dict[int, object]) -> Value:
+    """Read one value."""
+    if type_ is F64:
+        value: float = _REAL.unpack_from(room, at)[0]
+        return value
+    bits: int = _SLOT.unpack_from(room, at)[0]
+    if type_ is F32:
+        return f32_from_bits(bits)
+    if type_.is_ref:
+        return None if bits == abi.NULL else refs[bits]
+    return bits
+
+
+@attrs.frozen(eq=False)
+class Point:
+    """A check point as records name it: the function, the layout, and the record's size."""
+
+    index: int
+    layout: Layout
+    size: int
+    refs: bool
+
+
+class Points:
+    """Check points of a module's own functions, by byte offset."""
+
+    def __init__(self, instance: Instance) -> None:
+        self._instance = instance
+        self._starts = [code.start for code in instance.module.decls.codes]
+        self._known: dict[int, Point] = {}
+
+    def function(self, pc: int) -> int:
+        """The index of the function that has the byte `pc`. The byte before a body is its entry's."""
+        from bisect import bisect_right
+
+        own = bisect_right(self._starts, pc + 1) - 1
+        return own + self._instance.module.imported_funcs
+
+    def at(self, pc: int) -> Point:
+        """The check point with this offset."""
+        point = self._known.get(pc)
+        if point is None:
+            index = self.function(pc)
+            layout = self._instance.module.body(index).by_pc[pc]
+            size = _HEAD.size + sum([type_.slot for type_ in layout.types])
+            point = Point(index, layout, size, any(type_.is_ref for type_ in layout.types))
+            self._known[pc] = point
+        return point
+
+
+def frames(data: bytes, points: Points, instance: Instance, refs: dict[int, object]) -> list[WasmFrame]:
+    """The records that lie one behind the other in `data`, innermost first."""
+    found: list[WasmFrame] = []
+    at = 0
+    while at < len(data):
+        point = points.at(_HEAD.unpack_from(data, at)[0])
+        raw = data[at : at + point.size]
+        handles: tuple[Value, ...] = ()
+        if point.refs:
+            raw, handles = _renumbered(raw, point.layout, refs)
+        func = instance.funcs[point.index]
+        found.append(WasmFrame(func, raw, handles, point.layout))  # type: ignore[arg-type]  # the module's own
+        at += point.size
+    return found
+
+
+def _renumbered(raw: bytes, layout: Layout, refs: dict[int, object]) -> tuple[bytes, tuple[Value, ...]]:
+    """A record names references by place in its own handles, code by their address."""
+    out = bytearray(raw)
+    handles: list[Value] = []
+    at = _HEAD.size
+    for type_ in layout.types:
+        if type_.is_ref:
+            bits = _SLOT.unpack_from(out, at)[0]
+            if bits != abi.NULL:
+                _SLOT.pack_into(out, at, len(handles))
+                handles.append(refs[bits])
+        at += type_.slot
+    return bytes(out), tuple(handles)

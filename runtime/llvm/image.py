@@ -1,0 +1,254 @@
+"""An instance as machine code knows it, and the way into its functions and out of them.
+
+The block is described in `abi`. An image belongs to one execution at a time, as its instance does; nested activations
+of the same execution come and go last in, first out.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from typing import Final, TypeAlias, cast
+
+from ..errors import StateError, Trap, TrapCode
+from ..exec.context import ExecContext
+from ..instances.func import Unwind, WasmFunc
+from ..instances.instance import Instance
+from ..types import FUNCREF, FuncType
+from ..values import Value
+from . import abi
+from .code import ModuleCode
+from .frames import Points, Row, frames, put
+from .helpers import SERVERS
+from .mirror import mirror_of, shared, type_number
+from .stack import floor
+from .support import SUPPORT, api_table
+
+#: Block, code, room, what is left of the limits -> status. The GIL is released meanwhile.
+Enter: TypeAlias = Callable[[int, int, int, int], int]
+_ENTER: Final = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint64)
+_enters: dict[int, Enter] = {}
+_OVERFLOW: Final = abi.TRAP_CODES[TrapCode.STACK_OVERFLOW]
+_RESTORE: Final = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)(
+    ("PyErr_Restore", ctypes.pythonapi)
+)
+_API: Final = api_table()
+
+
+class Unavailable(Exception):
+    """The instance can't have an image; the message says why."""
+
+
+class Image:
+    """What machine code needs of one instance. Raises Unavailable."""
+
+    def __init__(self, instance: Instance, code: ModuleCode) -> None:
+        self.instance = instance
+        self.code = code
+        layout = code.layout
+        buffer = bytearray(layout.size + 64)
+        self._pinned = (ctypes.c_char * len(buffer)).from_buffer(buffer)
+        start = -ctypes.addressof(self._pinned) % 64
+        self.address = ctypes.addressof(self._pinned) + start
+        self.words = memoryview(buffer)[start : start + layout.size // 8 * 8].cast("Q")
+        #: LIMIT, for whoever asks for a look.
+        self.cell = ctypes.c_uint64.from_buffer(buffer, start + abi.LIMIT)
+        env = instance.module.env
+        slots = max([64, *[max(len(t.params), len(t.results)) for t in (*env.funcs, *env.types)]])
+        room = (ctypes.c_uint64 * slots)()
+        self.room = memoryview(room).cast("B")
+        self._room_address = ctypes.addressof(room)
+        self._room = room
+        self._area = (ctypes.c_char * abi.SPILL_AREA)()
+        self._area_address = ctypes.addressof(self._area)
+        self._drained = bytearray()
+        #: Objects that code may have references to, by their address.
+        self.refs: dict[int, object] = {}
+        self.points = Points(instance)
+        self._ctx: ExecContext | None = None
+        #: What was left of its limits when the code that is running was entered.
+        self._given = 0
+        self._busy = 0
+        self._rows: dict[FuncType, tuple[Row, Row]] = {}
+        self._fill()
+
+    def _fill(self) -> None:
+        words, layout, instance = self.words, self.code.layout, self.instance
+        env = instance.module.env
+        words[abi.SPILL // 8] = words[abi.SPILL_START // 8] = self._area_address
+        # A spilling function may write more slots than its record has.
+        words[abi.SPILL_END // 8] = self._area_address + abi.SPILL_AREA - 8 * abi.SPILL_SIZES[-1]
+        words[abi.API_TABLE // 8] = ctypes.addressof(_API)
+        self._serve = self.serve
+        words[abi.HELPER // 8] = id(self._serve)
+        words[abi.ARGS // 8] = self._room_address
+        for place, address in enumerate(SUPPORT.common(), abi.SUPPORT // 8):
+            words[place] = address
+        for place, memory in enumerate(instance.memories, layout.memories // 8):
+            region = memory.settle()
+            if region is None:
+                raise Unavailable("no range of addresses for its memory")
+            words[place] = region.cell_address
+        for place, type_ in enumerate(env.types, layout.types // 8):
+            words[place] = type_number(type_)
+        for place, address in enumerate(self.code.strangers, layout.strangers // 8):
+            words[place] = address
+        self._fill_globals()
+        for place, address in enumerate(self.code.outs, layout.funcs // 8):
+            words[place] = address
+        self.code.images.add(self)
+        for index, made in list(self.code.made.items()):
+            if made is not None:
+                self.install(index, made)
+        # Last, as its pictures name this image.
+        instance.native = self
+        for place, table in enumerate(instance.tables, layout.tables // 8):
+            if table.elem is FUNCREF:
+                mirror = mirror_of(table)
+                mirror.changed(0, len(table.elems))
+                words[place] = mirror.address
+
+    def _fill_globals(self) -> None:
+        layout = self.code.layout
+        first = layout.globals // 8
+        for index, global_ in enumerate(self.instance.globals):
+            if global_.type.content.is_ref or global_.type.content.slot != 8:
+                continue
+            if layout.inline(index):
+                cell = self.words[first + index : first + index + 1].cast("B")
+                put(cell, 0, global_.type.content, global_.value, {})
+            else:
+                self.words[first + index] = shared(global_).address
+
+    def install(self, index: int, address: int) -> None:
+        """Have a function's calls go to this code from now on."""
+        self.words[self.code.layout.funcs // 8 + index] = address
+
+    # The room and the head ------------------------------------------------------------------------------------------
+
+    def slot(self, place: int) -> int:
+        """An operand of a request, as unsigned 64 bits."""
+        return self._room[place]
+
+    def set_slot(self, place: int, value: int) -> None:
+        """A result of a request."""
+        self._room[place] = value
+
+    @property
+    def indirect(self) -> int:
+        return self.words[abi.INDIRECT // 8]
+
+    @indirect.setter
+    def indirect(self, value: int) -> None:
+        self.words[abi.INDIRECT // 8] = value
+
+    @property
+    def limit(self) -> int:
+        """Where the stack ends for the code that is running."""
+        return self.words[abi.REAL // 8]
+
+    def running(self) -> ExecContext:
+        """The execution whose code is running."""
+        if self._ctx is None:
+            raise StateError("no machine code is running")
+        return self._ctx
+
+    def listen(self) -> None:
+        """Have running code look for requests at its next check point if there may be any, and not if there are
+        none. The order matters: whoever makes a request sets the word first and the cell last."""
+        self.cell.value = self.limit
+        if self.running().requests.word[0]:
+            self.cell.value = abi.ASK
+
+    def used(self) -> tuple[int, int]:
+        """Frames and cells of the code that is running, up to the call under way."""
+        frames, cells = abi.unpack_left(self.words[abi.LEFT // 8])
+        given_frames, given_cells = abi.unpack_left(self._given)
+        return given_frames - frames, given_cells - cells
+
+    def rows(self, type_: FuncType) -> tuple[Row, Row]:
+        """How arguments and results of a type lie in the room."""
+        found = self._rows.get(type_)
+        if found is None:
+            found = self._rows[type_] = Row(type_.params), Row(type_.results)
+        return found
+
+    # In and out -----------------------------------------------------------------------------------------------------
+
+    def serve(self, what: int) -> object:
+        """A request of machine code: its number, and above 8 bits its immediate."""
+        return SERVERS[what & 0xFF](self, what >> 8)
+
+    def run(self, ctx: ExecContext, func: WasmFunc, code: int, args: tuple[Value, ...]) -> tuple[Value, ...]:
+        """Call `func`, whose code is at `code`. May suspend."""
+        params, results = self._rows.get(func.type) or self.rows(func.type)
+        params.put(self.room, args, self.refs)
+        address = self.code.enters[func.code.index]
+        enter = _enters.get(address)
+        if enter is None:
+            enter = _enters[address] = cast("Enter", _ENTER(address))
+        outer, before = (self._ctx, self._given), self.limit
+        limit = floor()
+        requests, cell = ctx.requests, self.cell
+        given = abi.pack_left(ctx.limits.frames - ctx.depth, ctx.limits.cells - ctx.cells)
+        self.words[abi.REAL // 8] = cell.value = limit
+        requests.cells.append(cell)
+        self._ctx, self._given = ctx, given
+        self._busy += 1
+        try:
+            if requests.word[0]:
+                cell.value = abi.ASK
+            if enter(self.address, code, self._room_address, given):
+                self._leave(ctx)
+            return results.get(self.room, self.refs)
+        finally:
+            requests.cells.pop()
+            self._ctx, self._given = outer
+            self.words[abi.REAL // 8] = cell.value = before
+            if requests.word[0]:
+                cell.value = abi.ASK
+            self._busy -= 1
+            if not self._busy:
+                self.refs.clear()
+
+    def drain(self) -> None:
+        """Take the records that lie in the spill area."""
+        words = self.words
+        self._drained += ctypes.string_at(self._area_address, words[abi.SPILL // 8] - self._area_address)
+        words[abi.SPILL // 8] = self._area_address
+
+    def _leave(self, ctx: ExecContext) -> None:
+        """Machine code has left the stack: say why, by raising it."""
+        self.drain()
+        data, self._drained = bytes(self._drained), bytearray()
+        left = frames(data, self.points, self.instance, self.refs)
+        trap = self.words[abi.TRAP // 8]
+        self.words[abi.TRAP // 8] = 0
+        error = self._error(trap & 0xFF)
+        if isinstance(error, Unwind):
+            ctx.spilled.extend(left)
+            ctx.depth += len(left)
+            ctx.cells += sum([frame.cells for frame in left])
+            raise error
+        if trap and trap & 0xFF != _OVERFLOW:  # a function beyond the limits has not been entered
+            place = trap >> 8
+            func = self.instance.funcs[self.points.function(place)]
+            ctx.passed(error, func, place)
+        for frame in left:
+            ctx.passed(error, frame.func, frame.pc)
+        raise error
+
+    def _error(self, code: int) -> BaseException:
+        if code in (0, abi.RAISED):
+            places = [self.words[abi.ERROR // 8 + i] or None for i in range(3)]
+            for i in range(3):
+                self.words[abi.ERROR // 8 + i] = 0
+            try:
+                _RESTORE(*places)
+            except BaseException as error:  # whatever Python raised beneath the machine code
+                return error
+            return StateError("machine code left the stack without a reason")
+        kind = cast("TrapCode", abi.TRAPS[code])
+        if kind is TrapCode.UNINITIALIZED_ELEMENT:
+            return Trap(kind, f"{kind.value} {self.indirect & 0xFFFF_FFFF}")
+        return Trap(kind)

@@ -1,0 +1,84 @@
+"""Lowerings: calls, each with the check that the callee has not left the stack (spec 4.4.10)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...errors import TrapCode
+from ...types import FuncType
+from .. import abi
+from ..emitter import Emitter, return_type
+from .registry import lowers
+
+
+@lowers("call")
+def _call(e: Emitter, index: Any) -> None:
+    type_ = e.module.func_type(index)
+    args = e.take(len(type_.params))
+    # A function's own code is at hand; another's is looked up, since it may be replaced by better code.
+    code = f"@f{index}" if index == e.index else e.ours("ptr", "%inst", e.layout.funcs + 8 * index)
+    _leave(e, type_, code, args)
+
+
+def _leave(e: Emitter, type_: FuncType, code: str, args: list[tuple[str, str]]) -> None:
+    results = tuple(map(abi.ir_type, type_.results))
+    returned = return_type(results)
+    given = "".join([f", {t} {text}" for t, text in args])
+    made = e.value(f"call {returned} {code}(ptr %inst, i64 {e.left}{given})")
+    status = e.value(f"extractvalue {returned} {made}, 0") if results else made
+    cold = e.name()
+    e.rarely(e.value(f"icmp ne i32 {status}, 0"), cold)
+    with e.aside(cold):
+        e.spill(e.body.layouts[e.at], e.locals, e.stack)
+    for place, result in enumerate(results, 1):
+        e.push(result, e.value(f"extractvalue {returned} {made}, {place}"))
+
+
+@lowers("call_indirect")
+def _call_indirect(e: Emitter, immediate: Any) -> None:
+    table, type_index = immediate
+    type_ = e.module.env.types[type_index]
+    index = e.pop()
+    args = e.take(len(type_.params))
+    cell = e.fixed(e.layout.tables + 8 * table)
+    wide = e.value(f"zext i32 {index} to i64") if index[0] == "%" else index
+    e.trap_if(e.value(f"icmp uge i64 {wide}, {e.ours('i64', cell, 8)}"), TrapCode.UNDEFINED_ELEMENT)
+    entry = e.value(f"getelementptr [16 x i8], ptr {e.ours('ptr', cell, 0)}, i64 {wide}")
+    have = e.ours("i32", entry, 0)
+    # The whole cell is the type's own, so the load is the same for all of the function's run.
+    want = e.value(f"trunc i64 {_number(e, type_index)} to i32")
+    wrong = e.name()
+    e.rarely(e.value(f"icmp ne i32 {have}, {want}"), wrong)
+    with e.aside(wrong):
+        e.keep("i64", _entry(e, table, wide), "%inst", abi.INDIRECT)
+        e.trap_if(e.value(f"icmp eq i32 {have}, 0"), TrapCode.UNINITIALIZED_ELEMENT)
+        e.trap(TrapCode.INDIRECT_CALL_TYPE)
+    _leave(e, type_, _target(e, table, type_index, wide, entry), args)
+
+
+def _number(e: Emitter, type_index: int) -> str:
+    place = e.field("%inst", e.layout.types + 8 * type_index)
+    return e.value(f"load i64, ptr {place}, !invariant.load !1")
+
+
+def _entry(e: Emitter, table: int, wide: str) -> str:
+    return e.value(f"or i64 {wide}, {table << 32}")
+
+
+def _target(e: Emitter, table: int, type_index: int, wide: str, entry: str) -> str:
+    """The code to call: a function's of this instance straight, any other's by way of Python."""
+    owner = e.ours("ptr", entry, 8)
+    stranger, ours, on = e.name(), e.name(), e.name()
+    mine = e.value(f"icmp eq ptr {owner}, %inst")
+    e.emit(f"br i1 {mine}, label %{ours}, label %{stranger}")
+    with e.aside(stranger):
+        e.keep("i64", _entry(e, table, wide), "%inst", abi.INDIRECT)
+        other = e.fixed(e.layout.strangers + 8 * type_index)
+        e.jump(on)
+    e.start(ours)
+    function = e.value(f"zext i32 {e.ours('i32', entry, 4)} to i64")
+    codes = e.field("%inst", e.layout.funcs)
+    code = e.value(f"load ptr, ptr {e.value(f'getelementptr ptr, ptr {codes}, i64 {function}')}, !tbaa !4")
+    e.jump(on)
+    e.start(on)
+    return e.phi("ptr", [(code, ours), (other, stranger)])

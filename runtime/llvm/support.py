@@ -1,0 +1,214 @@
+"""Code that machine code leans on, the same for all modules: requests to Python, spilling, ways in and out.
+
+A way in (`enter_…`) takes its arguments from the block's room and leaves its results there. A way out (`bridge_…`)
+stands where a function has no code yet, or is not of this instance: it does the opposite, and asks Python.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+import threading
+from collections.abc import Sequence
+from typing import Final
+
+from ..types import FuncType
+from . import abi
+from .backend import compile_ir
+from .builder import INVARIANT, PREAMBLE, Builder
+from .emitter import leaving, return_type
+from .loader import Code, load, place
+
+#: Flag of a vectorcall: the slot before the arguments may be written to.
+_OFFSET: Final = 1 << 63
+#: Bytes of one thunk.
+THUNK: Final = 20
+
+
+def _api(b: Builder, table: str, name: str) -> str:
+    return b.ours("ptr", table, 8 * abi.API.index(name), INVARIANT)
+
+
+def _request() -> str:
+    """Ask Python: 0 when it is done, 1 when it raised, 2 when it found code to be called."""
+    b = Builder()
+    table = b.ours("ptr", "%inst", abi.API_TABLE, INVARIANT)
+    lock = b.value(f"call i32 {_api(b, table, 'PyGILState_Ensure')}()")
+    args = b.value("alloca [2 x ptr]")
+    number = b.value(f"call ptr {_api(b, table, 'PyLong_FromLongLong')}(i64 %what)")
+    b.rarely(b.value(f"icmp eq ptr {number}, null"), "failed")
+    first = b.field(args, 8)
+    b.emit(f"store ptr {number}, ptr {first}")
+    helper = b.ours("ptr", "%inst", abi.HELPER)
+    call = _api(b, table, "PyObject_Vectorcall")
+    result = b.value(f"call ptr {call}(ptr {helper}, ptr {first}, i64 {1 - _OFFSET}, ptr null)")
+    release = _api(b, table, "Py_DecRef")
+    b.emit(f"call void {release}(ptr {number})")
+    b.rarely(b.value(f"icmp eq ptr {result}, null"), "failed")
+    plain = b.value(f"icmp eq ptr {result}, {_api(b, table, 'None')}")
+    status = b.value(f"select i1 {plain}, i32 0, i32 2")
+    b.emit(f"call void {release}(ptr {result})")
+    unlock = _api(b, table, "PyGILState_Release")
+    b.emit(f"call void {unlock}(i32 {lock})")
+    b.emit(f"ret i32 {status}")
+    b.start("failed")
+    places = [b.field("%inst", abi.ERROR + 8 * i) for i in range(3)]
+    b.emit(f"call void {_api(b, table, 'PyErr_Fetch')}({', '.join([f'ptr {p}' for p in places])})")
+    b.emit(f"call void {_api(b, table, 'PyGILState_Release')}(i32 {lock})")
+    b.emit("ret i32 1")
+    return _text("define i32 @request(ptr %inst, i64 %what)", b)
+
+
+def _poll() -> str:
+    """Have Python look for requests. It keeps all registers, so that a loop that polls loses nothing by it."""
+    b = Builder()
+    b.keep("i64", "%stack", b.ours("ptr", "%inst", abi.ARGS), 0)
+    what = abi.ASKS["poll"]
+    b.emit(f"ret i32 {b.value(f'call i32 @request(ptr %inst, i64 {what})')}")
+    return _text("define preserve_allcc i32 @poll(ptr %inst, i64 %stack)", b)
+
+
+def _spill(slots: int) -> str:
+    """Write a record, and move the pointer on by the size that the header names. What is full is emptied first."""
+    b = Builder()
+    size = b.value("lshr i64 %header, 32")
+    before = b.ours("ptr", "%inst", abi.SPILL)
+    after = b.value(f"getelementptr i8, ptr {before}, i64 {size}")
+    full = b.value(f"icmp ugt ptr {after}, {b.ours('ptr', '%inst', abi.SPILL_END)}")
+    b.emit(f"br i1 {full}, label %full, label %room, !prof !0")
+    b.start("full")
+    b.value(f"call i32 @request(ptr %inst, i64 {abi.ASKS['flush']})")
+    # Whatever became of that: here is room.
+    begin = b.ours("ptr", "%inst", abi.SPILL_START)
+    b.emit("br label %room")
+    b.start("room")
+    at = b.phi("ptr", [(before, "start"), (begin, "full")])
+    pc = b.value("and i64 %header, 4294967295")
+    b.keep("i64", b.value(f"or i64 {pc}, {1 << 32}"), at, 0)
+    for i in range(slots):
+        b.keep("i64", f"%s{i}", at, 8 + 8 * i)
+    b.keep("ptr", b.value(f"getelementptr i8, ptr {at}, i64 {size}"), "%inst", abi.SPILL)
+    b.emit("ret void")
+    params = "".join([f", i64 %s{i}" for i in range(slots)])
+    return _text(f"define void @spill{slots}(ptr %inst, i64 %header{params})", b)
+
+
+def _enter(name: str, type_: FuncType) -> str:
+    """The way in."""
+    b = Builder()
+    args = []
+    for i, t in enumerate(map(abi.ir_type, type_.params)):
+        args.append(f", {t} {b.ours(t, '%room', 8 * i)}")
+    results = tuple(map(abi.ir_type, type_.results))
+    returned = return_type(results)
+    made = b.value(f"call {returned} %code(ptr %inst, i64 %left{''.join(args)})")
+    for place_, t in enumerate(results):
+        wide, value = b.widened(t, b.value(f"extractvalue {returned} {made}, {place_ + 1}"))
+        b.keep(wide, value, "%room", 8 * place_)
+    b.emit(f"ret i32 {b.value(f'extractvalue {returned} {made}, 0') if results else made}")
+    return _text(f"define i32 @enter_{name}(ptr %inst, ptr %code, ptr %room, i64 %left)", b)
+
+
+def _bridge(name: str, type_: FuncType) -> str:
+    """The way out. `%which` is the function's index, put into its register by a thunk."""
+    b = Builder()
+    params = [(t, f"%p{i}") for i, t in enumerate(map(abi.ir_type, type_.params))]
+    room = b.ours("ptr", "%inst", abi.ARGS, INVARIANT)
+    for i, (t, text) in enumerate(params):
+        wide, value = b.widened(t, text)
+        b.keep(wide, value, room, 8 * i)
+    b.keep("i64", "%left", "%inst", abi.LEFT)
+    index = b.value("ptrtoint ptr %which to i64")
+    what = b.value(f"or i64 {b.value(f'shl i64 {index}, 8')}, {abi.ASKS['call']}")
+    code = b.ours("ptr", "%inst", abi.SUPPORT + 8 * abi.REQUEST, INVARIANT)
+    status = b.value(f"call i32 {code}(ptr %inst, i64 {what})")
+    b.emit(f"switch i32 {status}, label %leave [i32 0, label %done i32 2, label %found]")
+    results = tuple(map(abi.ir_type, type_.results))
+    returned = return_type(results)
+    b.start("done")
+    if results:
+        made = f"{{i32 0{''.join([f', {t} undef' for t in results])}}}"
+        for i, t in enumerate(results):
+            made = b.value(f"insertvalue {returned} {made}, {t} {b.ours(t, room, 8 * i)}, {i + 1}")
+        b.emit(f"ret {returned} {made}")
+    else:
+        b.emit("ret i32 0")
+    b.start("found")
+    target = b.ours("ptr", "%inst", abi.INDIRECT)
+    given = "".join([f", {t} {text}" for t, text in params])
+    b.emit(f"ret {returned} {b.value(f'tail call {returned} {target}(ptr %inst, i64 %left{given})')}")
+    b.start("leave")
+    b.emit(leaving(results))
+    names = "".join([f", {t} {text}" for t, text in params])
+    return _text(f"define {returned} @bridge_{name}(ptr nest %which, ptr %inst, i64 %left{names})", b)
+
+
+def _text(head: str, b: Builder) -> str:
+    return "\n".join([head + " #0 {\nstart:", *b.lines, *b.cold, "}\n"])
+
+
+def common_ir() -> str:
+    """Requests, polling and spilling."""
+    return PREAMBLE + "\n".join([_request(), _poll(), *map(_spill, abi.SPILL_SIZES)])
+
+
+def signature_ir(type_: FuncType) -> str:
+    """The ways in and out for functions of a type."""
+    name = abi.signature_key(type_)
+    return PREAMBLE + _enter(name, type_) + _bridge(name, type_)
+
+
+class Support:
+    """What there is of it in this process. Made when first needed, never freed."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._codes: list[Code] = []
+        self._common: list[int] | None = None
+        self._ways: dict[str, tuple[int, int]] = {}
+
+    def common(self) -> list[int]:
+        """Addresses for the head of a block, from SUPPORT on."""
+        with self._lock:
+            if self._common is None:
+                code = load(compile_ir(common_ir(), 2))
+                self._codes.append(code)
+                names = ["request", "poll", *[f"spill{n}" for n in abi.SPILL_SIZES]]
+                self._common = [code.symbols[name] for name in names]
+            return self._common
+
+    def ways(self, types: Sequence[FuncType]) -> list[tuple[int, int]]:
+        """The addresses of the ways in and out for each type."""
+        keys = [abi.signature_key(type_) for type_ in types]
+        with self._lock:
+            missing = {key: type_ for key, type_ in zip(keys, types, strict=True) if key not in self._ways}
+            if missing:
+                parts = [_enter(key, type_) + _bridge(key, type_) for key, type_ in missing.items()]
+                code = load(compile_ir(PREAMBLE + "".join(parts), 2))
+                self._codes.append(code)
+                for key in missing:
+                    self._ways[key] = code.symbols["enter_" + key], code.symbols["bridge_" + key]
+            return [self._ways[key] for key in keys]
+
+
+SUPPORT: Final = Support()
+
+
+def thunks(targets: Sequence[tuple[int, int]]) -> Code:
+    """For each (number, bridge) a piece of code, THUNK bytes apart, that goes to the bridge with the number in the
+    register of its first parameter (r10 on x86-64)."""
+    code = b"".join([
+        b"\x41\xba" + struct.pack("<I", number) + b"\x49\xbb" + struct.pack("<Q", bridge) + b"\x41\xff\xe3\xcc"
+        for number, bridge in targets
+    ])  # fmt: skip
+    return place(code, {})
+
+
+def api_table() -> ctypes.Array[ctypes.c_void_p]:
+    """Addresses of what `abi.API` names."""
+    libc = ctypes.CDLL(None)
+    found = []
+    for name in abi.API[:-1]:
+        function = getattr(libc if name.startswith("mem") else ctypes.pythonapi, name)
+        found.append(ctypes.cast(function, ctypes.c_void_p).value)
+    return (ctypes.c_void_p * len(abi.API))(*found, id(None))

@@ -1,0 +1,200 @@
+"""Saving: a suspended execution, with all that it can reach, as bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..errors import SnapshotError, Trap
+from ..exec.context import ExecContext
+from ..exec.frames import Frame, WasmFrame
+from ..exec.restart import Entry, Record
+from ..exec.state import State
+from ..instances.func import FuncInst, HostFunc, WasmFunc
+from ..instances.instance import Instance
+from ..instances.memory import MemInst
+from ..instances.small import GlobalInst
+from ..instances.table import TableInst
+from ..module import Module
+from ..types import F32, F64, FuncType, ValType
+from ..values import Value, f32_to_bits, f64_to_bits
+from .form import FORMAT, VERSION, dumps, packed
+
+
+class _World:
+    """Everything that an execution can reach, numbered as it is found."""
+
+    def __init__(self) -> None:
+        self.instances: list[Instance] = []
+        self.memories: list[MemInst] = []
+        self.tables: list[TableInst] = []
+        self.globals: list[GlobalInst] = []
+        self.modules: list[Module] = []
+        self._numbers: dict[int, int] = {}
+
+    def number(self, thing: Any, among: list[Any]) -> int:
+        """The number of `thing` in its list, which it joins if it is new."""
+        known = self._numbers.get(id(thing))
+        if known is None:
+            known = self._numbers[id(thing)] = len(among)
+            among.append(thing)
+        return known
+
+    def ref(self, value: Value) -> object:
+        """A reference as data. Raises SnapshotError for an object of the host's."""
+        if value is None:
+            return None
+        if isinstance(value, WasmFunc):
+            return ["w", self.number(value.instance, self.instances), value.code.index]
+        if isinstance(value, HostFunc):
+            return ["h", value.code.module, value.code.name, _type(value.type)]
+        if type(value) in (bool, int, float, str, bytes):
+            return ["x", packed(value)]
+        raise SnapshotError(f"an external reference to a {type(value).__name__} can't be saved")
+
+    def value(self, type_: ValType, value: Value) -> object:
+        """A canonical value as data: bits for numbers."""
+        if type_ is F32 and isinstance(value, float):
+            return f32_to_bits(value)
+        if type_ is F64 and isinstance(value, float):
+            return f64_to_bits(value)
+        return self.ref(value) if type_.is_ref else value
+
+    def values(self, types: Sequence[ValType], values: Sequence[Value]) -> list[object]:
+        """Several of them."""
+        return [self.value(t, v) for t, v in zip(types, values, strict=True)]
+
+    def told(self, values: Sequence[Value] | None) -> object:
+        """Results for a host function that alone knows their types: each says what it is."""
+        if values is None:
+            return None
+        return [
+            v if type(v) in (int, bytes) else ["f", f64_to_bits(v)] if isinstance(v, float) else ["r", self.ref(v)]
+            for v in values
+        ]
+
+
+def save(ctx: ExecContext, root: Instance | None, extra: object = None) -> bytes:
+    """A suspended or fresh execution as bytes. `root` is the embedder's instance, `extra` plain data of the owner's.
+
+    Raises SnapshotError for an execution in another state, and naming what can't be saved; the execution is unchanged
+    and can go on.
+    """
+    if ctx.state not in (State.SUSPENDED, State.READY):
+        raise SnapshotError(f"an execution that is {ctx.state.value} can't be saved")
+    world = _World()
+    if root is not None:
+        world.number(root, world.instances)
+    body: dict[str, object] = {
+        "format": FORMAT,
+        "version": VERSION,
+        "state": ctx.state.value,
+        "reported": ctx.reported,
+        "frames": [_frame(world, ctx, frame) for frame in ctx.frames],
+        "call": None if ctx.next_call is None else _call(world, *ctx.next_call),
+        "inbox": _inbox(world, ctx),
+        "throw": None if ctx.throw is None else _error(ctx.throw, "a pending throw"),
+        "touched": [
+            [world.number(instance, world.instances), None if pointer is None else pointer[1]]
+            for instance, pointer in ctx.touched.items()
+        ],
+        "steps": None if ctx.requests.steps is None else ctx.requests.steps[0],
+        "extra": packed(extra),
+        **_describe(world),
+    }
+    return dumps(body)
+
+
+def _describe(world: _World) -> dict[str, object]:
+    """What the world consists of. Describing a thing may lead to others, so it ends when nothing new has come up."""
+    parts: list[tuple[str, Sequence[Any], Callable[[_World, Any], object], list[object]]] = [
+        ("instances", world.instances, _instance, []),
+        ("tables", world.tables, _table, []),
+        ("globals", world.globals, _global, []),
+        ("memories", world.memories, lambda world, m: {"max": m.max, "data": bytes(m.data)}, []),
+        ("modules", world.modules, lambda world, m: {"hash": m.hash, "name": m.name}, []),
+    ]
+    while any(len(done) < len(things) for _, things, _, done in parts):
+        for _, things, describe, done in parts:
+            while len(done) < len(things):
+                done.append(describe(world, things[len(done)]))
+    return {name: done for name, _, _, done in parts}
+
+
+def _frame(world: _World, ctx: ExecContext, frame: Frame) -> object:
+    if isinstance(frame, WasmFrame):
+        return {"func": world.ref(frame.func), "raw": frame.raw, "refs": [world.ref(h) for h in frame.handles]}
+    return {
+        "func": world.ref(frame.func),
+        "host": frame.func.code.version,
+        "caller": None if frame.caller is None else world.number(frame.caller, world.instances),
+        "args": world.values(frame.func.type.params, frame.args),
+        "record": None if frame.record is None else _record(world, ctx, frame.func, frame.record),
+    }
+
+
+def _record(world: _World, ctx: ExecContext, func: HostFunc, record: Record) -> object:
+    if record.throw is not None:
+        raise SnapshotError(f"{func.name} has an exception pending, which can't be saved; resume it first")
+    if record.gone:
+        raise SnapshotError(f"{func.name} has closed a resource that it looked up before, and a replay would need it")
+    for _, label in record.held:
+        raise SnapshotError(f"{func.name} holds what it acquired by {label!r}, a live object that can't be saved")
+    return {
+        "args": None if record.args is None else packed(record.args),
+        "entries": [_entry(ctx, func, entry) for entry in record.entries],
+        "inbox": world.told(record.inbox),
+        "restarts": record.restarts,
+        "trapped": None if record.trapped is None else _error(record.trapped, "a trap"),
+    }
+
+
+def _entry(ctx: ExecContext, func: HostFunc, entry: Entry) -> object:
+    value = entry.value
+    if entry.pending and entry.kind == "wait" and isinstance(value, tuple) and value[0] == "monotonic":
+        value = ("left", value[1] - ctx.requests.clock.monotonic())
+    error = None if entry.error is None else _error(entry.error, f"what {func.name} was told at {entry.kind}")
+    return [entry.kind, entry.label, packed(value), entry.pending, error]
+
+
+def _error(error: BaseException, what: str) -> object:
+    if not isinstance(error, Trap):
+        raise SnapshotError(f"{what} is a {type(error).__name__}, and of exceptions only traps can be saved")
+    return [error.code.name, error.message]
+
+
+def _inbox(world: _World, ctx: ExecContext) -> object:
+    """Results put in place of a host call's by `resume_with`. A frame of WebAssembly beneath knows their types."""
+    if ctx.inbox is not None and ctx.frames and isinstance(frame := ctx.frames[-1], WasmFrame):
+        return world.values(frame.awaited, ctx.inbox)
+    return world.told(ctx.inbox)
+
+
+def _call(world: _World, func: FuncInst, args: Sequence[Value]) -> object:
+    return {"func": world.ref(func), "args": world.values(func.type.params, args)}
+
+
+def _type(type_: FuncType) -> object:
+    return [[t.code for t in type_.params], [t.code for t in type_.results]]
+
+
+def _instance(world: _World, instance: Instance) -> object:
+    return {
+        "module": world.number(instance.module, world.modules),
+        "funcs": [world.ref(f) for f in instance.funcs[: instance.module.imported_funcs]],
+        "memories": [world.number(m, world.memories) for m in instance.memories],
+        "tables": [world.number(t, world.tables) for t in instance.tables],
+        "globals": [world.number(g, world.globals) for g in instance.globals],
+        "elems": [bool(e.items) for e in instance.elems],
+        "datas": [bool(d.data) for d in instance.datas],
+        "abandoned": instance.abandoned,
+    }
+
+
+def _table(world: _World, table: TableInst) -> object:
+    return {"elem": table.elem.code, "max": table.max, "elems": [world.ref(v) for v in table.elems]}
+
+
+def _global(world: _World, global_: GlobalInst) -> object:
+    content = global_.type.content
+    return {"type": content.code, "mutable": global_.type.mutable, "value": world.value(content, global_.value)}

@@ -1,0 +1,390 @@
+"""Restoring: what `capture.save` made becomes instances and an execution again.
+
+Nothing of the data is believed: instances have what their modules declare, frames fit their check points and one
+another, values fit their types. Data that doesn't is corrupt, and nothing has been made of it then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import attrs
+
+from ..declarations import ExternKind, Mode
+from ..errors import SnapshotError, UnlinkableError
+from ..exec.context import ExecContext
+from ..exec.frames import Frame, HostFrame, WasmFrame
+from ..exec.restart import Entry, Record
+from ..exec.shadow import pointer_of
+from ..exec.state import State
+from ..instances.budget import Budget
+from ..instances.func import FuncInst, HostFunc, WasmFunc
+from ..instances.instance import Extern, Instance
+from ..instances.memory import MemInst
+from ..instances.small import DataInst, ElemInst, GlobalInst
+from ..instances.table import TableInst
+from ..limits import PAGE
+from ..linking.constexpr import evaluate
+from ..linking.instantiate import join_groups
+from ..module import Module
+from ..store import Store
+from ..types import F32, F64, FuncType, GlobalType, ValType
+from ..values import Value, f32_from_bits, f64_from_bits
+from . import check
+from .check import field, pick, same_length
+from .form import corrupt, loads, unpacked
+
+#: Finds the host function for a name, given the type that the guest wants.
+HostLookup: TypeAlias = Callable[[str, str, FuncType], "HostFunc | None"]
+#: What the frames, journals and names of a snapshot may take besides the memories.
+_ROOM = 1 << 28
+
+
+@attrs.frozen
+class Restored:
+    """What `load` rebuilt: the context, suspended as it was, its instances (the embedder's first), the owner's data."""
+
+    ctx: ExecContext
+    instances: tuple[Instance, ...]
+    extra: Any
+
+
+def load(
+    data: bytes | bytearray | memoryview, modules: Mapping[str, Module], hosts: HostLookup, store: Store
+) -> Restored:
+    """Rebuild what `save` made. `modules` by hash; `hosts` finds host functions.
+
+    Raises SnapshotError for data that is no snapshot, is corrupt, exceeds a limit, or needs a module that is not given,
+    and where a host function is of a version that does not accept the record; UnlinkableError naming every host
+    function that is missing or of another type. Nothing has been entered then.
+    """
+    body = loads(data, store.limits.memory + _ROOM)
+    try:
+        return _Restorer(body, modules, hosts, store).run()
+    except (SnapshotError, UnlinkableError):
+        raise
+    except RecursionError:
+        raise corrupt("nested too deeply") from None
+    except Exception as error:  # a net: whatever the checks have overlooked
+        raise corrupt(error) from error
+
+
+class _Restorer:
+    """One restore: instances first, without their contents, so that references find them."""
+
+    def __init__(self, body: dict[str, Any], modules: Mapping[str, Module], hosts: HostLookup, store: Store) -> None:
+        self.body = body
+        self.hosts = hosts
+        self.store = store
+        self.missing: dict[tuple[str, str], None] = {}
+        self.found: dict[tuple[str, str, FuncType], HostFunc] = {}
+        self.modules = [self._module(m, modules) for m in field(body, "modules", list)]
+        self.instances = [
+            Instance(pick(self.modules, field(i, "module", int), "module")) for i in field(body, "instances", list)
+        ]
+
+    def _module(self, saved: Any, modules: Mapping[str, Module]) -> Module:
+        hash_ = field(saved, "hash", str)
+        found = modules.get(hash_)
+        if found is None:
+            name = field(saved, "name", str, type(None))
+            raise SnapshotError(f"the snapshot needs the module {name or '(unnamed)'} with hash {hash_}")
+        return found
+
+    def run(self) -> Restored:
+        saved = self.body["instances"]
+        for instance in self.instances:
+            decls = instance.module.decls
+            own = [WasmFunc(decls.types[code.type_index], instance, code) for code in decls.codes]
+            instance.funcs = [*[None] * instance.module.imported_funcs, *own]  # type: ignore[list-item]  # filled below
+        for instance, data in zip(self.instances, saved, strict=True):
+            count = instance.module.imported_funcs
+            for index, ref in enumerate(same_length(field(data, "funcs", list), count, "imported functions")):
+                instance.funcs[index] = self._func(ref)  # type: ignore[assignment]  # None only with a name missing
+        self._stores()
+        frames = [self._frame(f) for f in field(self.body, "frames", list)]
+        call = None if field(self.body, "call", dict, type(None)) is None else self._call(self.body["call"])
+        self._refuse_missing()
+        for instance, data in zip(self.instances, saved, strict=True):
+            check.links(instance)
+            self._segments(instance, data)
+            _exports(instance)
+        ctx = self._context(frames, call)
+        for instance in self.instances:
+            join_groups(instance)
+        if ctx.state is State.SUSPENDED:
+            for instance in ctx.touched:
+                active = instance.group.root().active
+                if ctx not in active:
+                    active.append(ctx)
+        self.store.instances += self.instances
+        return Restored(ctx, tuple(self.instances), unpacked(self.body.get("extra")))
+
+    # Instances -----------------------------------------------------------------------------------------------------
+
+    def _stores(self) -> None:
+        """Memories, tables and globals. Each instance has a budget for those that it brought; what nobody here did
+        has one of its own."""
+        memories: dict[int, Budget] = {}
+        tables: dict[int, Budget] = {}
+        limits = self.store.limits
+        for instance, data in zip(self.instances, self.body["instances"], strict=True):
+            decls = instance.module.decls
+            _own(field(data, "memories", list), decls.imported(ExternKind.MEMORY), memories, Budget(limits.memory))
+            _own(field(data, "tables", list), decls.imported(ExternKind.TABLE), tables, Budget(limits.table))
+        made = [self._memory(m, memories.get(i)) for i, m in enumerate(field(self.body, "memories", list))]
+        lists = [self._table(t, tables.get(i)) for i, t in enumerate(field(self.body, "tables", list))]
+        globals_ = [self._global(g) for g in field(self.body, "globals", list)]
+        for instance, data in zip(self.instances, self.body["instances"], strict=True):
+            instance.memories = [pick(made, i, "memory") for i in data["memories"]]
+            instance.tables = [pick(lists, i, "table") for i in data["tables"]]
+            instance.globals = [pick(globals_, i, "global") for i in field(data, "globals", list)]
+            instance.mem = instance.memories[0] if instance.memories else None
+            instance.abandoned = field(data, "abandoned", str, type(None))
+
+    def _memory(self, data: Any, budget: Budget | None) -> MemInst:
+        content = field(data, "data", bytes)
+        if len(content) % PAGE:
+            raise corrupt("a memory that is not whole pages")
+        budget = budget or Budget(self.store.limits.memory)
+        if not budget.take(len(content)):
+            raise SnapshotError(f"the snapshot's memories exceed the limit of {budget.limit} bytes")
+        maximum = field(data, "max", int, type(None))
+        return MemInst(bytearray(content), check.pages(maximum, len(content) // PAGE), budget)
+
+    def _table(self, data: Any, budget: Budget | None) -> TableInst:
+        elem = check.valtype(field(data, "elem", int))
+        refs = field(data, "elems", list)
+        budget = budget or Budget(self.store.limits.table)
+        if not elem.is_ref:
+            raise corrupt(f"a table of {elem}")
+        if not budget.take(len(refs)):
+            raise SnapshotError(f"the snapshot's tables exceed the limit of {budget.limit} entries")
+        maximum = check.entries(field(data, "max", int, type(None)), len(refs))
+        return TableInst([self._value(elem, r) for r in refs], elem, maximum, budget)
+
+    def _global(self, data: Any) -> GlobalInst:
+        content = check.valtype(field(data, "type", int))
+        type_ = GlobalType(content, field(data, "mutable", bool))
+        return GlobalInst(type_, self._value(content, data.get("value")))
+
+    def _segments(self, instance: Instance, data: Any) -> None:
+        decls = instance.module.decls
+        elems = same_length(field(data, "elems", list), len(decls.elems), "element segments")
+        datas = same_length(field(data, "datas", list), len(decls.datas), "data segments")
+        for elem, kept in zip(decls.elems, elems, strict=True):
+            keep = kept is True and elem.mode is Mode.PASSIVE
+            items = [evaluate(expr, instance) for expr in elem.init] if keep else ()
+            instance.elems.append(ElemInst(elem.type, tuple(items)))
+        for segment, kept in zip(decls.datas, datas, strict=True):
+            keep = kept is True and segment.mode is Mode.PASSIVE
+            instance.datas.append(DataInst(instance.module.data[segment.start : segment.end] if keep else b""))
+
+    # Values --------------------------------------------------------------------------------------------------------
+
+    def _func(self, ref: Any) -> FuncInst | None:
+        """The function that a reference names; None for one of the host's that is missing, which is noted."""
+        match ref:
+            case ["w", number, index]:
+                instance = pick(self.instances, number, "instance")
+                func = pick(instance.funcs, index, "function")
+                if index < instance.module.imported_funcs:
+                    raise corrupt("a function that is imported as its own")
+                return func
+            case ["h", str(module), str(name), type_]:
+                return self._host(module, name, check.functype(type_))
+        raise corrupt("a reference to no function")
+
+    def _host(self, module: str, name: str, type_: FuncType) -> HostFunc | None:
+        known = self.found.get((module, name, type_))
+        if known is None:
+            known = self.hosts(module, name, type_)
+            if known is None or known.type != type_:
+                self.missing[module, name] = None
+                return None
+            self.found[module, name, type_] = known
+        return known
+
+    def _refuse_missing(self) -> None:
+        if self.missing:
+            names = ", ".join(f"{module}.{name}" for module, name in self.missing)
+            raise UnlinkableError(
+                f"the snapshot needs host functions that are not given, or of another type: {names}",
+                tuple(self.missing),
+            )
+
+    def _value(self, type_: ValType, value: Any) -> Value:
+        if type_.is_ref:
+            if value is None:
+                return None
+            found = self._ref(value)
+            if not check.fits(type_, found):
+                raise corrupt(f"something else in place of a {type_}")
+            return found
+        number = check.bits(type_, value)
+        if type_ is F32:
+            return f32_from_bits(number)
+        return f64_from_bits(number) if type_ is F64 else number
+
+    def _ref(self, ref: Any) -> Value:
+        match ref:
+            case None:
+                return None
+            case ["x", value]:
+                return unpacked(value)
+        return self._func(ref)
+
+    def _values(self, types: Sequence[ValType], values: Any) -> tuple[Value, ...]:
+        given = same_length(values, len(types), "values")
+        return tuple([self._value(t, v) for t, v in zip(types, given, strict=True)])
+
+    def _told(self, values: Any) -> tuple[Value, ...] | None:
+        """Results for a host function, each of which says what it is."""
+        if values is None:
+            return None
+        out: list[Value] = []
+        for value in same_length(values, len(values), "values"):
+            match value:
+                case ["f", int(number)]:
+                    out.append(f64_from_bits(number))
+                case ["r", ref]:
+                    out.append(self._ref(ref))
+                case int() | bytes():
+                    out.append(value)
+                case _:
+                    raise corrupt(f"{value!r} is no result")
+        return tuple(out)
+
+    # The execution -------------------------------------------------------------------------------------------------
+
+    def _context(self, frames: list[Frame], call: tuple[FuncInst, tuple[Value, ...]] | None) -> ExecContext:
+        body, limits = self.body, self.store.limits
+        ctx = self.store.context()
+        ctx.frames = frames
+        ctx.next_call = call
+        ctx.state = _state(body, frames, call)
+        ctx.reported = field(body, "reported", bool)
+        ctx.depth = len(frames)
+        ctx.hosts = sum(isinstance(f, HostFrame) for f in frames)
+        ctx.cells = sum(f.cells for f in frames if isinstance(f, WasmFrame))
+        if ctx.depth > limits.frames or ctx.cells > limits.cells:
+            raise SnapshotError(f"the snapshot's {ctx.depth} frames with {ctx.cells} cells exceed the limits")
+        throw = field(body, "throw", list, type(None))
+        ctx.throw = None if throw is None else check.trap(throw)
+        inbox = field(body, "inbox", list, type(None))
+        check.chain(frames, inbox is not None)
+        if inbox is not None:
+            top = frames[-1] if frames else None
+            ctx.inbox = self._values(top.awaited, inbox) if isinstance(top, WasmFrame) else self._told(inbox)
+        for each in field(body, "touched", list):
+            number, pointer = same_length(each, 2, "parts of an instance")
+            instance = pick(self.instances, number, "instance")
+            ctx.touched[instance] = None if pointer is None else _pointer(instance, pointer)
+        if not {f.func.instance for f in frames if isinstance(f, WasmFrame)} <= ctx.touched.keys():
+            raise corrupt("a frame of an instance that was not entered")
+        steps = field(body, "steps", int, type(None))
+        if steps is not None:
+            ctx.allow(steps)
+        return ctx
+
+    def _frame(self, data: Any) -> Frame:
+        func = self._func(field(data, "func", list))
+        if isinstance(func, WasmFunc):
+            refs = tuple([self._ref(r) for r in field(data, "refs", list)])
+            frame = WasmFrame(func, field(data, "raw", bytes), refs, check.layout_of(func, data["raw"]))
+            check.slots(frame)
+            return frame
+        if func is None:
+            self._refuse_missing()
+        host: HostFunc = func  # type: ignore[assignment]  # it isn't missing
+        version = field(data, "host", int)
+        if host.code.version != version and version not in host.code.accepts:
+            raise SnapshotError(
+                f"{host.name} was saved as version {version} and is now version {host.code.version}, which "
+                f"doesn't accept it; add accepts=({version},) if it can go on with the old record"
+            )
+        number = field(data, "caller", int, type(None))
+        caller = None if number is None else pick(self.instances, number, "instance")
+        args = self._values(host.type.params, data.get("args"))
+        record = field(data, "record", dict, type(None))
+        return HostFrame(host, caller, args, None if record is None else self._record(record))
+
+    def _record(self, data: dict[str, Any]) -> Record:
+        limit = self.store.limits.journal
+        entries = field(data, "entries", list)
+        if len(entries) > limit:
+            raise SnapshotError(f"a journal of {len(entries)} entries exceeds the limit of {limit}")
+        inbox = self._told(field(data, "inbox", list, type(None)))
+        args = unpacked(data.get("args"))
+        if args is not None and type(args) is not tuple:
+            raise corrupt("arguments that are no tuple")
+        record = Record(limit, args, inbox=inbox, restarts=field(data, "restarts", int))
+        record.entries = [self._entry(entry, number + 1 == len(entries)) for number, entry in enumerate(entries)]
+        trapped = field(data, "trapped", list, type(None))
+        record.trapped = None if trapped is None else check.trap(trapped)
+        record.leave()
+        return record
+
+    def _entry(self, data: Any, last: bool) -> Entry:
+        kind, label, saved, pending, error = same_length(data, 5, "parts of a journal's entry")
+        value = unpacked(saved)
+        if type(kind) is not str or type(label) is not str or type(pending) is not bool or (pending and not last):
+            raise corrupt("no entry of a journal")
+        if kind == "check" and type(value) is not int:
+            raise corrupt("no count of check points")
+        if pending and kind == "wait" and value is not None:
+            value = self._deadline(value)
+        return Entry(kind, label, value, pending, None if error is None else check.trap(error))
+
+    def _deadline(self, value: Any) -> tuple[str, float]:
+        match value:
+            case ("left", float() | int() as left):
+                return "monotonic", self.store.engine.config.clock.monotonic() + left
+            case ("wall", float() | int() as wall):
+                return "wall", float(wall)
+        raise corrupt(f"{value!r} is no deadline")
+
+    def _call(self, data: Any) -> tuple[FuncInst, tuple[Value, ...]]:
+        func = self._func(field(data, "func", list))
+        if func is None:
+            self._refuse_missing()
+        callee: FuncInst = func  # type: ignore[assignment]  # it isn't missing
+        return callee, self._values(callee.type.params, data.get("args"))
+
+
+def _own(numbers: list[Any], imported: int, owners: dict[int, Budget], budget: Budget) -> None:
+    """Those behind the imported ones are the instance's own: charged to its budget."""
+    for number in numbers[imported:]:
+        if type(number) is not int or owners.setdefault(number, budget) is not budget:
+            raise corrupt("two instances own the same thing")
+
+
+def _state(body: dict[str, Any], frames: list[Frame], call: object) -> State:
+    """Suspended, with something to go on with, or fresh, with a call to make."""
+    value = field(body, "state", str)
+    if value == State.SUSPENDED.value and call is None and (frames or body.get("inbox") is not None):
+        return State.SUSPENDED
+    untouched = not frames and body.get("inbox") is None and body.get("throw") is None
+    if value == State.READY.value and call is not None and untouched:
+        return State.READY
+    raise corrupt(f"an execution that is {value!r} and has nothing to do")
+
+
+def _pointer(instance: Instance, value: Any) -> tuple[GlobalInst, Value]:
+    pointer = pointer_of(instance)
+    if pointer is None or pointer.type.content.is_ref:
+        raise corrupt("a stack pointer that the module doesn't have")
+    check.bits(pointer.type.content, value)
+    return pointer, value
+
+
+def _exports(instance: Instance) -> None:
+    spaces: dict[ExternKind, Sequence[Extern]] = {
+        ExternKind.FUNC: instance.funcs,
+        ExternKind.TABLE: instance.tables,
+        ExternKind.MEMORY: instance.memories,
+        ExternKind.GLOBAL: instance.globals,
+    }
+    for export in instance.module.decls.exports:
+        instance.exports[export.name] = spaces[export.kind][export.index]

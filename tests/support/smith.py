@@ -1,0 +1,47 @@
+"""Modules made by wasm-smith, the generator that other engines are fuzzed with: within the features that are here."""
+
+from __future__ import annotations
+
+import random
+import re
+
+from .build import BuildError, run_tool, wasm_tools
+
+_OPTIONS = {
+    "exports": None,
+    "max-imports": 0,
+    "min-funcs": 2,
+    "max-funcs": 8,
+    "max-instructions": 300,
+    "export-everything": "true",
+    "exceptions-enabled": "false",
+    "gc-enabled": "false",
+    "simd-enabled": "false",
+    "relaxed-simd-enabled": "false",
+    "memory64-enabled": "false",
+    "threads-enabled": "false",
+    "custom-page-sizes-enabled": "false",
+    "wide-arithmetic-enabled": "false",
+    "shared-everything-threads-enabled": "false",
+    "tail-call-enabled": "true",
+    "extended-const-enabled": "true",
+    "memory-max-size-required": "true",
+    "max-memory32-bytes": 4 * 65536,
+    "max-memories": 2,
+    "table-max-size-required": "true",
+    "max-table-elements": 100,
+    "generate-custom-sections": "false",
+}
+
+
+def smith(seed: int, size: int = 3000, fuel: int = 100) -> bytes | None:
+    """The module that grows from `size` random bytes; None where nothing does. Every call of it ends after about
+    `fuel` rounds and calls, by a trap if need be: the counter isn't set anew, so later calls end sooner."""
+    entropy = random.Random(seed).randbytes(size)
+    options = [f"--{name}={value}" for name, value in _OPTIONS.items() if value is not None]
+    try:
+        return run_tool([wasm_tools(), "smith", "--ensure-termination", f"--fuel={fuel}", *options], stdin=entropy)
+    except BuildError as error:
+        if re.search(r"exit|input|fail", str(error)):
+            return None
+        raise
