@@ -10,6 +10,7 @@ memory, globals, effects and the time taken are compared.
 from .._engine import At, Every, Injected, Injector, Never, Randomly
 from .explore import Exploration, Report, explore
 from .faults import Kind, Thrown
+from .guest import FakeGuest, GuardError
 from .report import Hit, InjectionFailure
 from .scenario import Scenario, World
 from .stepping import SteppingDriver, Stuck
@@ -18,6 +19,8 @@ __all__ = [
     "At",
     "Every",
     "Exploration",
+    "FakeGuest",
+    "GuardError",
     "Hit",
     "Injected",
     "InjectionFailure",
