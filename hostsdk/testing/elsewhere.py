@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import multiprocessing
+import pickle
+import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import TYPE_CHECKING
@@ -42,6 +44,8 @@ class Done:
     hit: int
     data: bytes
     ending: Ending | None
+    #: What went wrong there, in words: not every exception can be sent between processes.
+    error: str = ""
 
 
 @functools.cache
@@ -51,5 +55,18 @@ def _pool() -> ProcessPoolExecutor:
 
 
 def carry_out(go_on: Callable[[Leg], Done], leg: Leg) -> Done:
-    """Run `go_on(leg)` in the other process. Raises what it raises."""
-    return _pool().submit(go_on, leg).result()
+    """Run `go_on(leg)` in the other process. Raises TypeError where the scenario can't be sent there."""
+    try:
+        pickle.dumps(leg)
+    except Exception as error:
+        raise TypeError(
+            f"{leg.scenario.name} can't be sent to another process: its functions must be importable by name ({error})"
+        ) from error
+    return _pool().submit(_carefully, go_on, leg).result()
+
+
+def _carefully(go_on: Callable[[Leg], Done], leg: Leg) -> Done:
+    try:
+        return go_on(leg)
+    except Exception:
+        return Done((), 0.0, leg.count, leg.hit, b"", None, traceback.format_exc())

@@ -27,10 +27,14 @@ class Report:
 
     runs: int = 0
     hits: int = 0
+    #: Schedules that hit nothing.
+    missed: list[str] = attrs.field(factory=list)
 
-    def _add(self, run: Run) -> None:
+    def _add(self, run: Run, schedule: Injector) -> None:
         self.runs += 1
         self.hits += len(run.hits)
+        if not run.hits:
+            self.missed.append(str(schedule))
 
 
 class Exploration:
@@ -57,8 +61,7 @@ class Exploration:
             if lines:
                 raise InjectionFailure(
                     f"{self.scenario.name}: without any fault, {setting} gives something else than {first[0]}\n"
-                    + "\n".join(lines),
-                    (),
+                    + "\n".join(lines)
                 )
 
     # Schedules -----------------------------------------------------------------------------------------------------
@@ -72,8 +75,16 @@ class Exploration:
         return self._all(lambda checks: [Every(k) for k in steps])
 
     def exhaustive(self) -> Report:
-        """Each check point in turn, one fault a run."""
-        return self._all(lambda checks: [At({i}) for i in range(1, checks + 1)])
+        """Each check point in turn, one fault a run. Up to the fault a run is like the undisturbed one: where it
+        doesn't come to the check point, the scenario isn't the same each time, which is a failure, too."""
+        report = self._all(lambda checks: [At({i}) for i in range(1, checks + 1)])
+        if report.missed:
+            some = ", ".join(report.missed[:3])
+            raise InjectionFailure(
+                f"{self.scenario.name} isn't the same each time: {len(report.missed)} of its check points never came "
+                f"again, {some} among them"
+            )
+        return report
 
     def pairs(self, most: int = 200, seed: int = 0) -> Report:
         """Two faults a run; `most` pairs, chosen by `seed`, where there are more. After a drop or throw the second is
@@ -128,7 +139,7 @@ class Exploration:
         except Exception as error:
             error.add_note(self._told([], schedule, kinds, setting, ()))
             raise
-        report._add(found)
+        report._add(found, schedule)
         if kinds[0].ends and found.hits:
             return
         lines = ending.differences(found.ending, timed=self.scenario.timed)

@@ -18,15 +18,17 @@ class Hit:
     backtrace: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"{self.kind.value} at check point {self.check}, in\n{render(self.backtrace)}"
+        head = f"{self.kind.value} at check point {self.check}"
+        return f"{head}, in\n{render(self.backtrace)}" if self.backtrace else head
 
 
 class InjectionFailure(AssertionError):
     """A run under faults differed from the undisturbed one, or left something behind. The message names the faults,
     the check points and where they lay."""
 
-    def __init__(self, message: str, hits: tuple[Hit, ...]) -> None:
+    def __init__(self, message: str, hits: tuple[Hit, ...] = ()) -> None:
         super().__init__(message)
+        #: The check points that were hit, in order.
         self.hits = hits
 
 

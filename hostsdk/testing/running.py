@@ -72,12 +72,13 @@ class Session:
     def load(self, data: bytes) -> None:
         """Go on with what was saved, in an instance of its own."""
         self.faults.armed = False
-        pattern = getattr(self, "instance", None) or self.scenario.make(self.world)
+        before = getattr(self, "instance", None)
+        pattern = before or self.scenario.make(self.world)
         hosts = [binding.module for binding in pattern._bindings]
         limits = pattern._store.limits
-        execution = Execution.load(
-            data, pattern.module, hosts, trusted=True, limits=limits, engine=self.world.engine
-        )
+        execution = Execution.load(data, pattern.module, hosts, trusted=True, limits=limits, engine=self.world.engine)
+        if before is None:
+            pattern.close()
         self.instance, self.execution = execution.instance, execution
         self.moved = self.faults.armed = True
 
@@ -89,7 +90,11 @@ class Session:
         while True:
             outcome = self.execution.run(interrupt=self.interrupt)
             if not isinstance(outcome, Suspended):
+                kind = self.faults.taken()
+                if kind is not None:  # something in the guest's way kept it from suspending
+                    self.hits.append(Hit(self.faults.count, kind, ()))
                 self._check_ended()
+                self.faults.armed = False  # looking at what it came to may call the guest
                 return outcome
             self._check_suspended()
             match outcome.reason:
@@ -136,6 +141,7 @@ class Session:
         self.hits.append(Hit(self.faults.count, kind, where(self.execution.backtrace)))
 
     def _drop(self) -> None:
+        self.faults.armed = False
         self.execution.drop()
         self._check_ended()
         for verb in (self.execution.run, self.execution.resume, self.execution.drop):
@@ -236,6 +242,8 @@ def _finish_elsewhere(session: Session, data: bytes) -> Run:
     )
     while True:
         done = elsewhere.carry_out(go_on, leg)
+        if done.error:
+            raise InjectionFailure(f"{session.scenario.name}, in another process:\n{done.error}", tuple(hits))
         hits += done.hits
         elapsed += done.elapsed
         if done.ending is not None:

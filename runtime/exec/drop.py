@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from .context import ExecContext
 from .frames import Frame, HostFrame
+from .state import Dropped, ExitSignal
 
 
 def drop_frame(ctx: ExecContext, frame: HostFrame) -> None:
     """Run the cleanup of one waiting host function. Every request that it makes meanwhile is refused with `Dropped`.
 
-    Raises whatever the cleanup raises.
+    Raises whatever the cleanup raises; a wish to exit comes too late to be anything.
     """
     ctx.dropping = True
     try:
         if frame.record is not None:
             frame.func.code.drop(ctx, frame)
+    except (Dropped, ExitSignal):
+        return
     finally:
         ctx.dropping = False
 

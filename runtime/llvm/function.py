@@ -47,8 +47,8 @@ def emit(layout: abi.BlockLayout, index: int) -> str:
 
 def _enter(e: Emitter, leaf: bool) -> None:
     """The limits, and the check point at a function's entry, which costs nothing: a request raises the address that
-    the stack is compared with anyway. A function that calls nobody and doesn't loop is over before a request could matter; the
-    stack's reserve has room for it."""
+    the stack is compared with anyway. A function that calls nobody and doesn't loop is over before a request could
+    matter; the stack's reserve has room for it."""
     size = 1 + len(e.side.locals) + e.side.max_height
     e.left = e.value(f"sub i64 %given, {(size << abi.LEFT_SHIFT) + 1}")
     rest = e.value(f"and i64 {e.left}, {abi.USED_UP}")

@@ -390,3 +390,23 @@ def test_a_trap_runs_the_cleanup_of_every_waiting_function() -> None:
         assert isinstance(outcome, Trapped)
         assert isinstance(outcome.trap, Trap)
         assert inst.state(host).lines == ["inner: Trap", "middle: Trap", "outer: Trap"]
+
+
+def test_an_exit_in_a_cleanup_is_too_late() -> None:
+    """8: a cleanup that asks to exit while it is dropped ends like any other: the execution is over already."""
+    host = HostModule("h", state=list[str])
+
+    @host.restartable
+    def f(ctx: Context[list[str]]) -> Steps[i32]:
+        try:
+            yield from sleep(1)
+        finally:
+            ctx.state.append("exits")
+            ctx.exit(3)
+
+    inst = everywhere('(import "h" "f" (func $f (result i32))) (export "run" (func $f))', host)
+    execution = inst.start("run")
+    run_to(execution, "in wait")
+    execution.drop()
+    assert execution.state is State.DROPPED
+    assert inst.state(host) == ["exits"]
