@@ -12,7 +12,7 @@ from ..module import Module
 from . import abi
 from .backend import CompileError, compile_ir
 from .builder import PREAMBLE
-from .function import emit
+from .function import Emitted, emit
 from .loader import Code, LoadError, load
 from .support import SUPPORT, THUNK, thunks
 
@@ -40,6 +40,8 @@ class ModuleCode:
         self.made: dict[int, int | None] = {}
         if only is not None:
             self.made.update({code.index: None for code in module.decls.codes if not only(code.index)})
+        #: Functions whose code has no check point.
+        self.leaves: set[int] = set()
         self.images: weakref.WeakSet[Image] = weakref.WeakSet()
         self._lock = threading.Lock()
         self._codes: list[Code] = []
@@ -73,7 +75,7 @@ class ModuleCode:
         indexes: Iterable[int] = (index,)
         if codes[-1].end - codes[0].start <= _SMALL:
             indexes = [code.index for code in codes if code.index not in self.made]
-        texts: dict[int, str] = {}
+        texts: dict[int, Emitted] = {}
         for each in indexes:
             try:
                 texts[each] = emit(self.layout, each)
@@ -83,15 +85,17 @@ class ModuleCode:
         if texts:
             self._compile(texts)
 
-    def _compile(self, texts: dict[int, str]) -> None:
+    def _compile(self, texts: dict[int, Emitted]) -> None:
         try:
-            code = load(compile_ir(PREAMBLE + "".join(texts.values()), self.level))
+            code = load(compile_ir(PREAMBLE + "".join([made.text for made in texts.values()]), self.level))
         except (CompileError, LoadError) as error:
             log.warning("no machine code for %d functions of %s: %s", len(texts), self.module.name, error)
             self.made.update(dict.fromkeys(texts))
             return
         self._codes.append(code)
-        for index in texts:
+        for index, made in texts.items():
+            if made.leaf:
+                self.leaves.add(index)
             address = code.symbols[f"f{index}"]
             self.made[index] = address
             for image in list(self.images):

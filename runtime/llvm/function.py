@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import attrs
+
 from ..errors import TrapCode
 from . import abi
 from .abi import Unsupported
@@ -19,7 +21,15 @@ _OPENING = ("block", "loop", "if")
 _CELLS = 4096
 
 
-def emit(layout: abi.BlockLayout, index: int) -> str:
+@attrs.frozen
+class Emitted:
+    """A definition, and whether the function has no check point of its own: it neither calls nor loops."""
+
+    text: str
+    leaf: bool
+
+
+def emit(layout: abi.BlockLayout, index: int) -> Emitted:
     """The definition of `f<index>`. Raises Unsupported for what this tier leaves to the interpreter."""
     e = Emitter(layout, index)
     side = e.side
@@ -42,13 +52,13 @@ def emit(layout: abi.BlockLayout, index: int) -> str:
         lowering(e, immediate)
     if e.here is not None:
         _return(e)
-    return e.finish()
+    return Emitted(e.finish(), known.leaf)
 
 
 def _enter(e: Emitter, leaf: bool) -> None:
     """The limits, and the check point at a function's entry, which costs nothing: a request raises the address that
     the stack is compared with anyway. A function that calls nobody and doesn't loop is over before a request could
-    matter; the stack's reserve has room for it."""
+    matter, and the stack's reserve has room for it."""
     size = 1 + len(e.side.locals) + e.side.max_height
     e.left = e.value(f"sub i64 %given, {(size << abi.LEFT_SHIFT) + 1}")
     rest = e.value(f"and i64 {e.left}, {abi.USED_UP}")

@@ -9,12 +9,14 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from ..exec.context import ExecContext
-from ..exec.frames import WasmFrame
+from ..exec.frames import WasmFrame, pack
+from ..exec.host import unwind
+from ..exec.poll import check
 from ..exec.tier import Tier
 from ..instances.func import WasmFunc
 from ..instances.instance import Instance
 from ..module import Module
-from ..values import Value
+from ..values import Value, default
 from . import abi
 from .code import GOOD, ModuleCode
 from .image import Image, Unavailable
@@ -46,10 +48,17 @@ class NativeTier:
         if found is None:
             return self.fallback.call(ctx, func, args)
         image, code = found
+        if ctx.requests.word[0] and func.code.index in image.code.leaves:
+            _check_entry(ctx, func, args)
         return image.run(ctx, func, code, args)
 
     def resume(self, ctx: ExecContext, frame: WasmFrame, inbox: tuple[Value, ...] | None) -> tuple[Value, ...]:
         """Go on in a recorded frame. May suspend."""
+        # Where a request stands, an entry would meet it again, and never get on.
+        if frame.layout.kind == "entry" and not ctx.requests.word[0] and self.takes(ctx, frame.func):
+            ctx.depth -= 1
+            ctx.cells -= frame.cells
+            return self.call(ctx, frame.func, _arguments(frame))
         return self.fallback.resume(ctx, frame, inbox)
 
     def takes(self, ctx: ExecContext, func: WasmFunc) -> bool:
@@ -91,3 +100,24 @@ class NativeTier:
         if not isinstance(code, ModuleCode):
             code = module.compiled[key] = ModuleCode(module, self.level, self.only)
         return code
+
+
+def _check_entry(ctx: ExecContext, func: WasmFunc, args: tuple[Value, ...]) -> None:
+    """The check point before a function that has none of its own: a host that calls such a function again and again
+    has to be stopped all the same."""
+    found = check(ctx.requests)
+    if found is not None:
+        body = func.instance.module.body(func.code.index)
+        values = [*args, *map(default, body.side.locals[len(args) :])]
+        layout = body.layouts[-1]
+        frame = WasmFrame(func, *pack(layout, [values[i] for i in layout.live]), layout)
+        ctx.spilled.append(frame)
+        ctx.depth += 1
+        ctx.cells += frame.cells
+        unwind(ctx, found)
+
+
+def _arguments(frame: WasmFrame) -> tuple[Value, ...]:
+    """The arguments of a function that has not begun; what it never looks at has not been kept."""
+    live = dict(zip(frame.layout.live, frame.slots(), strict=False))
+    return tuple([live.get(i, default(type_)) for i, type_ in enumerate(frame.func.type.params)])

@@ -1,0 +1,206 @@
+"""How machine code comes to be: IR that LLVM accepts, object files, pages of memory; and how it does without."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import struct
+import weakref
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime import Engine, EngineConfig, Module
+from runtime.instr.index import BY_NAME
+from runtime.instr.model import Immediate
+from runtime.interp.tier import Interpreter
+from runtime.llvm import backend, support
+from runtime.llvm.abi import BlockLayout, Unsupported
+from runtime.llvm.builder import PREAMBLE
+from runtime.llvm.code import ModuleCode
+from runtime.llvm.function import emit
+from runtime.llvm.loader import LoadError, link, load
+from runtime.llvm.lower.registry import LOWERINGS
+from runtime.llvm.tier import NativeTier
+from runtime.types import EXTERNREF, F32, F64, FUNCREF, I32, I64, FuncType
+from tests.llvm.kernels import SOURCE
+from tests.support.native import Native, c, engine, needs_native, text
+from tests.support.spec import NO_SCRIPTS, spec_json, spec_scripts
+
+#: What the tier leaves to the interpreter, function by function.
+LEFT_OUT = ("v128", "i8x16", "i16x8", "i32x4", "i64x2", "f32x4", "f64x2")
+TAIL_CALLS = {"return_call", "return_call_indirect"}
+ADD = '(func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1)))'
+
+
+def test_every_row_has_a_lowering_or_is_left_out() -> None:
+    """A new row of the instruction table either runs here or is known to stay with the interpreter."""
+    missing = {n for n in BY_NAME if n not in LOWERINGS and not n.startswith(LEFT_OUT)}
+    assert missing == TAIL_CALLS
+    assert LOWERINGS.keys() <= BY_NAME.keys()
+    assert all(BY_NAME[name].immediate is not None for name in LOWERINGS)
+    assert BY_NAME["nop"].immediate is Immediate.NONE
+
+
+@needs_native
+@pytest.mark.slow
+@pytest.mark.spec
+@pytest.mark.parametrize("script", spec_scripts() or [None], ids=lambda path: path.stem if path else "none")
+def test_llvm_accepts_the_ir_of_all_spec_scripts(script: Path | None) -> None:
+    """The IR is well-formed: LLVM doesn't check what it compiles, and ends the process over what is not."""
+    if script is None:
+        pytest.skip(NO_SCRIPTS)
+    folder = spec_json(script).parent
+    for path in sorted(folder.glob(f"{script.stem}*.wasm")):
+        try:
+            module = Module.load(path.read_bytes())
+        except Exception:  # a script's bad module
+            continue
+        layout, parts = BlockLayout(module), [PREAMBLE]
+        for index in range(module.imported_funcs, len(module.env.funcs)):
+            try:
+                parts.append(emit(layout, index).text)
+            except Unsupported:
+                continue
+        backend.verify("".join(parts))
+
+
+@needs_native
+def test_llvm_accepts_the_support_code() -> None:
+    """The code that all modules share is well-formed, for any signature."""
+    backend.verify(support.common_ir())
+    every = (I32, I64, F32, F64, FUNCREF, EXTERNREF)
+    for type_ in (FuncType(), FuncType(every * 3, every), FuncType((), (I64, F32))):
+        backend.verify(support.signature_ir(type_))
+
+
+@needs_native
+def test_no_page_is_writable_and_executable() -> None:
+    """Pages are written, then made executable, and never both at once."""
+    before = _pages("wx")
+    guest = Native(text(ADD))
+    assert guest.call("add", 1, 2) == 3
+    assert _pages("wx") <= before  # ctypes has one of its own
+    code = guest.instance.module.compiled[0]
+    assert isinstance(code, ModuleCode)
+    place = code.made[0] or 0
+    assert any(start <= place < end for start, end in _pages("x"))
+
+
+def _pages(rights: str) -> set[tuple[int, int]]:
+    """Ranges of this process's memory that have all these rights."""
+    found = set()
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        place, has = line.split()[:2]
+        if all(right in has for right in rights):
+            start, _, end = place.partition("-")
+            found.add((int(start, 16), int(end, 16)))
+    return found
+
+
+@needs_native
+def test_code_goes_with_its_module() -> None:
+    """When nobody has a module any more, its code and its instances' memory are given back."""
+    module = Module.load(text('(memory 1) (func (export "f") (result i32) (i32.load (i32.const 0)))').data)
+    guest = Native(module)
+    assert guest.call("f") == 0
+    code = next(iter(module.compiled.values()))
+    assert isinstance(code, ModuleCode)
+    gone = weakref.ref(code), weakref.ref(guest.instance)
+    del guest, module, code
+    gc.collect()
+    assert [ref() for ref in gone] == [None, None]
+
+
+@needs_native
+def test_a_damaged_object_is_refused() -> None:
+    """What is no object file of ours, cut off or changed, is an error of the loader and never a crash."""
+    data = _object()
+    assert load(data).symbols.keys() == {"f0"}
+    for size in range(0, len(data) - 64, 37):
+        with pytest.raises(LoadError):
+            load(data[:size])
+
+
+@needs_native
+@given(st.integers(0, 1 << 16), st.integers(0, 255))
+def test_linking_survives_any_byte(place: int, value: int) -> None:
+    """One wrong byte gives an error or other bytes; nothing runs here."""
+    data = bytearray(_object())
+    data[place % len(data)] = value
+    try:
+        link(bytes(data))
+    except (LoadError, ValueError, IndexError, struct.error):
+        pass
+
+
+def _object() -> bytes:
+    return backend.compile_ir(PREAMBLE + emit(BlockLayout(text(ADD)), 0).text, 0)
+
+
+@needs_native
+def test_bad_ir_leaves_the_functions_to_the_interpreter(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where LLVM refuses, one line is logged, and the program runs all the same."""
+
+    def refuse(text: str, level: int) -> bytes:
+        raise backend.CompileError("no")
+
+    module = Module.load(text(ADD).data)
+    guest = Native(module)
+    monkeypatch.setattr("runtime.llvm.code.compile_ir", refuse)
+    with caplog.at_level(logging.WARNING):
+        assert guest.call("add", 1, 2) == 3
+        assert guest.call("add", 3, 4) == 7
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+def test_without_llvmlite_the_interpreter_runs(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No llvmlite, no native tier: one clear line in the log, and everything works."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with caplog.at_level(logging.WARNING):
+        made = Engine(EngineConfig(tier="native"))
+    assert isinstance(made.tier, Interpreter)
+    assert [record.getMessage() for record in caplog.records] == [
+        "no native tier: llvmlite is not installed; the interpreter runs everything"
+    ]
+
+
+@needs_native
+def test_the_configuration_chooses() -> None:
+    """`tier` names the tier."""
+    assert isinstance(Engine(EngineConfig(tier="native")).tier, NativeTier)
+    assert isinstance(Engine(EngineConfig(tier="interpreter")).tier, Interpreter)
+
+
+@needs_native
+def test_what_is_not_supported_stays_with_the_interpreter() -> None:
+    """A function with an instruction that the tier lacks is interpreted, whole, and calls go both ways."""
+    guest = Native(
+        text("""
+        (func $count (param i32 i32) (result i32)
+          (if (result i32) (local.get 0)
+            (then (return_call $count (i32.sub (local.get 0) (i32.const 1)) (call $step (local.get 1))))
+            (else (local.get 1))))
+        (func $step (param i32) (result i32) (i32.add (local.get 0) (i32.const 2)))
+        (func (export "f") (param i32) (result i32) (call $count (local.get 0) (i32.const 0)))""")
+    )
+    assert guest.call("f", 100_000) == 200_000
+    code = guest.instance.module.compiled[0]
+    assert isinstance(code, ModuleCode)
+    assert [index for index, made in sorted(code.made.items()) if made is None] == [0]
+
+
+@needs_native
+def test_every_kernel_function_is_compiled() -> None:
+    """Plain C has nothing that would be left to the interpreter."""
+    guest = Native(c(SOURCE), using=engine())
+    guest.call("fib", 3)
+    code = guest.instance.module.compiled[0]
+    assert isinstance(code, ModuleCode)
+    assert None not in code.made.values()

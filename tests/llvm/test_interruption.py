@@ -1,0 +1,90 @@
+"""Machine code interrupted at its check points: whatever goes on with its frames, the result is the same."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from runtime import At, Every, Never, Returned, Store, control, snapshot
+from runtime.exec.state import Suspended
+from tests.llvm.kernels import CALLS, SOURCE
+from tests.support.guests import modules_of, nothing, resume_all
+from tests.support.native import Native, c, engine, needs_native
+
+pytestmark = needs_native
+
+
+def undisturbed(name: str, amount: int) -> tuple[object, str]:
+    """What the interpreter makes of it."""
+    from runtime import Engine, EngineConfig
+
+    guest = Native(c(SOURCE), using=Engine(EngineConfig(tier="interpreter")))
+    return guest.outcome(name, amount), guest.picture()
+
+
+def check_points(name: str, amount: int) -> int:
+    """How many check points machine code meets."""
+    guest = Native(c(SOURCE), injector=Never())
+    ctx = guest.func(name).start(amount)
+    assert isinstance(resume_all(ctx), Returned)
+    return ctx.requests.checks
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "amount"), CALLS)
+def test_every_check_point(name: str, amount: int) -> None:
+    """1, 3: suspended once, at each check point in turn, a call gives what it gives undisturbed."""
+    expected, memory = undisturbed(name, amount)
+    count = check_points(name, amount)
+    assert count > 3
+    for point in range(1, count + 1):
+        guest = Native(c(SOURCE), injector=At({point}))
+        assert (guest.outcome(name, amount), guest.picture()) == (expected, memory), f"check point {point} of {count}"
+
+
+@pytest.mark.parametrize("every", [1, 2, 7])
+@pytest.mark.parametrize(("name", "amount"), CALLS)
+def test_again_and_again(name: str, amount: int, every: int) -> None:
+    """3: suspended at each k-th check point, however often, a call makes progress and gives the same."""
+    guest = Native(c(SOURCE), injector=Every(every))
+    assert (guest.outcome(name, amount), guest.picture()) == undisturbed(name, amount)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize(("name", "amount"), CALLS)
+def test_each_functions_tier_is_drawn(name: str, amount: int, seed: int) -> None:
+    """Functions of both tiers call one another, and suspensions go through stacks of both."""
+    draw = random.Random(f"{name} {seed}")
+    native = {index for index in range(len(c(SOURCE).env.funcs)) if draw.random() < 0.5}
+    guest = Native(c(SOURCE), using=engine(native.__contains__), injector=Every(draw.randint(1, 9)))
+    assert (guest.outcome(name, amount), guest.picture()) == undisturbed(name, amount)
+
+
+@pytest.mark.parametrize(("name", "amount"), CALLS)
+def test_saved_and_finished_by_the_other_tier(name: str, amount: int) -> None:
+    """Records of machine code are finished by the interpreter, in another store, and the other way round."""
+    expected, memory = undisturbed(name, amount)
+    module = c(SOURCE)
+    guest = Native(module, injector=Every(5))
+    ctx = guest.func(name).start(amount)
+    outcome = control.run(ctx)
+    root = guest.instance
+    native = False
+    while isinstance(outcome, Suspended):
+        data = snapshot.save(ctx, root)
+        store = Store(engine(None if native else (lambda index: False)), injector=Every(5))
+        restored = snapshot.load(data, modules_of(root), nothing, store)
+        ctx, root, native = restored.ctx, restored.instances[0], not native
+        outcome = control.run(ctx)
+    after = Native(module)
+    after.instance = root
+    assert (outcome, after.picture()) == (expected, memory)
+
+
+def test_the_optimised_code_gives_the_same() -> None:
+    """The code generator's better level makes records of the same layout."""
+    for name, amount in CALLS:
+        guest = Native(c(SOURCE), using=engine(level=2), injector=Every(3))
+        assert (guest.outcome(name, amount), guest.picture()) == undisturbed(name, amount)

@@ -1,0 +1,85 @@
+"""The native tier for tests: engines that have it, whole or in part, and C guests without a library."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from runtime import Engine, EngineConfig, Func, Injector, Instance, Limits, Module, Outcome, Store, instantiate
+from runtime.instances.func import WasmFunc
+from runtime.interp.tier import Interpreter
+from runtime.llvm.backend import unavailable
+from runtime.llvm.tier import NativeTier
+
+from .build import cc, wat
+from .guests import Externs, resume_all
+
+#: For tests that run machine code.
+needs_native = pytest.mark.skipif(unavailable() is not None, reason=str(unavailable()))
+#: Code generator's level for tests: quick to compile.
+QUICK = 0
+
+
+def engine(only: Callable[[int], bool] | None = None, level: int = QUICK, **config: Any) -> Engine:
+    """An engine whose native tier makes code of the functions that `only` says, by their index."""
+    made = Engine(EngineConfig(tier="interpreter", **config))
+    object.__setattr__(made, "tier", NativeTier(Interpreter, level, only))
+    return made
+
+
+def native_only(indexes: Sequence[int]) -> Callable[[int], bool]:
+    """These functions, and no others."""
+    return frozenset(indexes).__contains__
+
+
+class Native:
+    """An instance of a module in a store of its own, on the native tier unless `engine` says otherwise."""
+
+    def __init__(
+        self,
+        module: Module,
+        given: Externs | None = None,
+        *,
+        using: Engine | None = None,
+        limits: Limits | None = None,
+        injector: Injector | None = None,
+    ) -> None:
+        self.store = Store(using or engine(), limits or Limits(), injector=injector)
+        self.instance: Instance = instantiate(self.store, module, given or {})
+
+    def func(self, name: str) -> Func:
+        found = self.instance.exports[name]
+        assert isinstance(found, WasmFunc)
+        return Func(found, self.store)
+
+    def call(self, name: str, *args: object) -> Any:
+        """A plain call."""
+        return self.func(name).call(*args)
+
+    def outcome(self, name: str, *args: object) -> Outcome:
+        """A call, resumed after every suspension."""
+        return resume_all(self.func(name).start(*args))
+
+    def picture(self) -> str:
+        """What the instance's memories and globals hold, in short."""
+        digest = hashlib.sha256()
+        for memory in self.instance.memories:
+            digest.update(bytes(memory.data))
+        digest.update(repr([g.value for g in self.instance.globals]).encode())
+        return digest.hexdigest()
+
+
+@functools.cache
+def text(source: str) -> Module:
+    """A module from what stands inside of `(module …)`."""
+    return Module.load(wat(f"(module {source})"))
+
+
+@functools.cache
+def c(source: str) -> Module:
+    """A module from C that needs no library."""
+    return Module.load(cc(source, "-nostartfiles", "-Wl,--no-entry", "-mexec-model=reactor", "-fno-builtin"))
