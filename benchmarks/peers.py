@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import io
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 
 class Engine(Protocol):
@@ -72,10 +72,14 @@ class Wasmtime:
 
     name = "wasmtime"
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, *, epochs: bool = False) -> None:
         import wasmtime
 
-        self.store = wasmtime.Store(wasmtime.Engine())
+        config = wasmtime.Config()
+        config.epoch_interruption = epochs
+        self.store = wasmtime.Store(wasmtime.Engine(config))
+        if epochs:
+            self.store.set_epoch_deadline(1 << 60)
         module = wasmtime.Module(self.store.engine, data)
         i32 = wasmtime.ValType.i32()
         add = wasmtime.Func(self.store, wasmtime.FuncType([i32, i32], [i32]), lambda a, b: a + b)
@@ -93,8 +97,9 @@ class Hostsdk:
 
     name = "hostsdk"
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, tier: Literal["auto", "interpreter", "native"] = "interpreter") -> None:
         from hostsdk import Context, HostModule, Instance, Module, i32
+        from runtime import Engine, EngineConfig
 
         host = HostModule("h")
 
@@ -102,7 +107,7 @@ class Hostsdk:
         def add(ctx: Context, a: i32, b: i32) -> i32:
             return a + b
 
-        self.instance = Instance(Module.from_bytes(data), [host])
+        self.instance = Instance(Module.from_bytes(data), [host], engine=Engine(EngineConfig(tier=tier)))
 
     def call(self, name: str, *args: int) -> Any:
         return self.instance.call(name, *args)

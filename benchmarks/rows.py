@@ -22,6 +22,13 @@ PROGRAMS = {
     "indirect": 6000,
 }  # fmt: skip
 
+#: The same for compilers, and more programs: a few milliseconds each.
+NATIVE_PROGRAMS = {
+    "fib": 27, "sieve": 400_000, "collatz": 20_000, "matmul": 90, "crc": 500_000, "quicksort": 60_000,
+    "mandelbrot": 150, "indirect": 2_000_000, "digest": 10_000, "machine": 200_000, "list": 2_000_000,
+    "histogram": 2_000_000, "copy": 20,
+}  # fmt: skip
+
 CALLS = """(module
   (import "h" "add" (func $add (param i32 i32) (result i32)))
   (memory (export "memory") 1)
@@ -73,6 +80,27 @@ def interpreter() -> Iterator[Row]:
     means = [math.exp(sum(column) / len(logs)) * 1e3 for column in zip(*logs, strict=True)]
     others = dict(zip([p.name for p in peers], means[1:], strict=True))
     yield Row("compute: geometric mean", means[0], "ms", others, "pywasm", 8)
+
+
+def native() -> Iterator[Row]:
+    """Machine code, restart support and bounds checks included, beside wasmtime-py with and without epochs."""
+    data = kernels()
+    if not _present(Wasmtime):
+        return
+    engines: list[Any] = [Hostsdk(data, "native"), Wasmtime(data), Wasmtime(data, epochs=True)]
+    names = ("wasmtime", "wasmtime with epochs")
+    logs = []
+    for name, amount in NATIVE_PROGRAMS.items():
+        if len({engine.call(name, amount) & 0xFFFFFFFF for engine in engines}) != 1:
+            raise RuntimeError(f"{name}: the engines disagree")
+        times = in_turns([partial(engine.call, name, amount) for engine in engines], 12)
+        peers = {n: t * 1e3 for n, t in zip(names, times[1:], strict=True)}
+        yield Row(f"machine code: {name}", times[0] * 1e3, "ms", peers, names[0], 1 / 1.25)
+        logs.append([math.log(t) for t in times])
+    means = [math.exp(sum(column) / len(logs)) * 1e3 for column in zip(*logs, strict=True)]
+    peers = dict(zip(names, means[1:], strict=True))
+    yield Row("machine code: geometric mean, bounds checked", means[0], "ms", peers, names[0], 1.0)
+    yield Row("machine code: the same beside epochs", means[0], "ms", peers, names[1], 1 / 0.77)
 
 
 def calls() -> Iterator[Row]:
@@ -150,6 +178,7 @@ def _import_nothing() -> None:
 
 GROUPS: dict[str, Callable[[], Iterator[Row]]] = {
     "interpreter": interpreter,
+    "native": native,
     "calls": calls,
     "loading": loading,
     "suspending": suspending,

@@ -98,3 +98,71 @@ EXPORT(indirect) u32 indirect(u32 n) {
     for (u32 i = 0; i < n; i++) sum = ops[i % 3](sum, i);
     return sum;
 }
+
+static u32 state[8], words[64];
+#define ROT(x, n) (((x) >> (n)) | ((x) << (32 - (n))))
+EXPORT(digest) u32 digest(u32 n) {
+    for (u32 i = 0; i < 8; i++) state[i] = 0x6A09E667u * (i + 1);
+    for (u32 r = 0; r < n; r++) {
+        u32 *w = words;
+        for (u32 i = 0; i < 16; i++) w[i] = (r + i) * 0x01000193u;
+        for (u32 i = 16; i < 64; i++)
+            w[i] = w[i - 16] + (ROT(w[i - 15], 7) ^ ROT(w[i - 15], 18) ^ w[i - 15] >> 3) + w[i - 7]
+                 + (ROT(w[i - 2], 17) ^ ROT(w[i - 2], 19) ^ w[i - 2] >> 10);
+        u32 a = state[0], b = state[1], c = state[2], d = state[3], e = state[4], f = state[5], g = state[6], h = state[7];
+        for (u32 i = 0; i < 64; i++) {
+            u32 s = h + (ROT(e, 6) ^ ROT(e, 11) ^ ROT(e, 25)) + ((e & f) ^ (~e & g)) + i * 0x9E3779B9u + w[i];
+            u32 t = (ROT(a, 2) ^ ROT(a, 13) ^ ROT(a, 22)) + ((a & b) ^ (a & c) ^ (b & c));
+            h = g; g = f; f = e; e = d + s; d = c; c = b; b = a; a = s + t;
+        }
+        state[0] += a; state[1] += b; state[2] += c; state[3] += d;
+        state[4] += e; state[5] += f; state[6] += g; state[7] += h;
+    }
+    return state[0] ^ state[7];
+}
+
+EXPORT(machine) u32 machine(u32 n) {
+    static const u8 program[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 3, 5, 7, 2, 4, 10};
+    u8 *code = heap;
+    u32 *cells = (u32 *)(heap + 64), a = n, b = 1, c = 7, pc = 0;
+    for (u32 i = 0; i < sizeof program; i++) code[i] = program[i];
+    for (u32 i = 0; i < 64; i++) cells[i] = i * 77;
+    for (;;) switch (code[pc++]) {
+        case 0: b += a; break;
+        case 1: b ^= c; break;
+        case 2: c += 3; break;
+        case 3: b *= 5; break;
+        case 4: b -= c >> 1; break;
+        case 5: cells[b & 63] = c; break;
+        case 6: c ^= cells[a & 63]; break;
+        case 7: b += c & 255; break;
+        case 8: c = c * 3 + 1; break;
+        case 9: b = ~b; break;
+        case 10: if (!--a) return b ^ c; pc = 0; break;
+        default: return 0;
+    }
+}
+
+EXPORT(list) u32 list(u32 n) {
+    u32 *next = (u32 *)heap, at = 0, sum = 0;
+    for (u32 i = 0; i < 65536; i++) next[i] = (i * 40503u + 1) & 65535;
+    for (u32 i = 0; i < n; i++) { at = next[at]; sum += at; }
+    return sum;
+}
+
+EXPORT(histogram) u32 histogram(u32 n) {
+    u32 *count = (u32 *)heap, seed = 1, sum = 0;
+    for (u32 i = 0; i < 65536; i++) count[i] = 0;
+    for (u32 i = 0; i < n; i++) { seed = seed * 1664525u + 1013904223u; count[seed >> 16]++; }
+    for (u32 i = 0; i < 65536; i++) sum = sum * 33 + count[i];
+    return sum;
+}
+
+EXPORT(copy) u32 copy(u32 n) {
+    u64 *to = (u64 *)(heap + (1 << 19)), *from = (u64 *)heap;
+    u32 sum = 0;
+    for (u32 i = 0; i < 1 << 16; i++) from[i] = i;
+    for (u32 r = 0; r < n; r++) for (u32 i = 0; i < (1 << 16) - 1; i++) to[i] = from[i] + from[i + 1];
+    for (u32 i = 0; i < 1 << 16; i += 13) sum = sum * 31 + (u32)to[i];
+    return sum;
+}

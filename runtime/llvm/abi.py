@@ -84,6 +84,11 @@ MAX_FRAMES: Final = (1 << LEFT_SHIFT - 1) - 1
 MAX_CELLS: Final = (1 << 62 - LEFT_SHIFT) - 1
 USED_UP: Final = -(1 << 63) | 1 << LEFT_SHIFT - 1
 
+#: An access whose offset and width together are no more than this is first compared with the memory's size at the
+#: function's start less as much. That is one comparison with a register; only what lies in the last bytes, or in what
+#: the memory has grown by since, is looked at more closely.
+SLACK: Final = 4096
+
 #: Codes of traps, by their place; 0 is none. The last says that the error is in the head.
 TRAPS: Final = (
     None,

@@ -28,6 +28,9 @@ from .builder import GUEST, INVARIANT, OURS, RARELY, Builder, real
 
 #: Tag and text. Tags are IR types; `i1` is a truth value not widened yet, `float?` and `double?` are loose.
 Operand: TypeAlias = "tuple[str, str]"
+#: How far a memory is known to reach from an address: memory and name of the value -> bytes. A memory never shrinks,
+#: so what was checked once is so wherever control has come by the check.
+Checked: TypeAlias = "dict[tuple[int, str], int]"
 
 _NAN = {"float": real("float", f32_to_bits(NAN32)), "double": real("double", f64_to_bits(NAN64))}
 ZERO = {"i32": "0", "i64": "0", "float": "0.0", "double": "0.0"}
@@ -55,6 +58,8 @@ class Label:
     other: str | None = None
     before: list[str] = attrs.field(factory=list)
     params: list[Operand] = attrs.field(factory=list)
+    #: What was known of addresses at its beginning, which is known at its end as well.
+    checked: Checked = attrs.field(factory=dict)
     loop: Loop | None = None
 
 
@@ -99,6 +104,7 @@ class Emitter(Builder):
         self.pc = self.body.code.start
         #: Locals set inside each loop, as bits, by the loop's place.
         self.assigned: dict[int, int] = {}
+        self.checked: Checked = {}
         #: Where traps come from: (block, code).
         self.traps: list[tuple[str, int]] = []
         self.leaves = False
@@ -180,6 +186,7 @@ class Emitter(Builder):
             return
         self.start(label.target)
         self.locals = edges[0].locals
+        self.checked = label.checked
         for index in differing([edge.locals for edge in edges]):
             pairs = [(edge.locals[index], edge.block) for edge in edges]
             self.locals[index] = self.phi(self.local_types[index], pairs)
@@ -196,7 +203,8 @@ class Emitter(Builder):
         return self.ours("ptr", "%inst", offset, INVARIANT)
 
     def memory(self, index: int) -> tuple[str, str]:
-        """Where a memory begins, and its cell: base and size. Both are found once, at the function's start."""
+        """Where a memory begins, and its cell: base and size. Both are found once, at the function's start, as is
+        `%safe…`: below that, SLACK bytes are certainly there."""
         found = self._bases.get(index)
         if found is None:
             found = self._bases[index] = (f"%base{index}", f"%mem{index}")
@@ -205,6 +213,9 @@ class Emitter(Builder):
                 f"%at{index} = getelementptr i8, ptr %inst, i64 {place}",
                 f"%mem{index} = load ptr, ptr %at{index}{INVARIANT}",
                 f"%base{index} = load ptr, ptr %mem{index}{INVARIANT}",
+                f"%sizeat{index} = getelementptr i8, ptr %mem{index}, i64 8",
+                f"%size{index} = load i64, ptr %sizeat{index}{OURS}",
+                f"%safe{index} = call i64 @llvm.usub.sat.i64(i64 %size{index}, i64 {abi.SLACK})",
             ]
         return found
 

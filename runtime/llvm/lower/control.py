@@ -29,14 +29,14 @@ def _unreachable(e: Emitter, immediate: Any) -> None:
 @lowers("block")
 def _block(e: Emitter, immediate: Any) -> None:
     info = e.side.blocks[e.at]
-    e.labels.append(Label(info, e.name(), _types(info.results)))
+    e.labels.append(Label(info, e.name(), _types(info.results), checked=e.checked.copy()))
 
 
 @lowers("if")
 def _if(e: Emitter, immediate: Any) -> None:
     info = e.side.blocks[e.at]
     condition = e.condition()
-    label = Label(info, e.name(), _types(info.results))
+    label = Label(info, e.name(), _types(info.results), checked=e.checked.copy())
     then = e.name()
     if info.else_ >= 0:
         label.other = other = e.name()
@@ -58,6 +58,7 @@ def _else(e: Emitter, immediate: Any) -> None:
         e.start(label.other)
     label.other = None
     e.locals = label.before
+    e.checked = label.checked.copy()
     e.stack[label.info.height :] = label.params
 
 

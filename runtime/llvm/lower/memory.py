@@ -7,7 +7,7 @@ from typing import Any
 from ...errors import TrapCode
 from ...limits import PAGE
 from .. import abi
-from ..builder import GUEST
+from ..builder import GUEST, RARELY
 from ..emitter import Emitter
 from .registry import Lowering, lowers, register
 
@@ -24,10 +24,25 @@ def _address(e: Emitter, offset: int, width: int, index: int) -> str:
             e.trap_if(e.value(f"icmp ugt i64 {known + width}, {e.ours('i64', cell, 8)}"), TrapCode.OUT_OF_BOUNDS_MEMORY)
         return e.field(base, known)
     start = e.value(f"zext i32 {text} to i64")
-    end = e.value(f"add nuw nsw i64 {start}, {offset + width}")
-    e.trap_if(e.value(f"icmp ugt i64 {end}, {e.ours('i64', cell, 8)}"), TrapCode.OUT_OF_BOUNDS_MEMORY)
+    reach = offset + width
+    if e.checked.get((index, text), 0) < reach:
+        if reach <= abi.SLACK:
+            near, on = e.name(), e.name()
+            e.emit(f"br i1 {e.value(f'icmp ugt i64 {start}, %safe{index}')}, label %{near}, label %{on}{RARELY}")
+            with e.aside(near):
+                _check(e, start, reach, cell)
+                e.jump(on)
+            e.start(on)
+        else:
+            _check(e, start, reach, cell)
+        e.checked[index, text] = reach
     place = e.value(f"getelementptr i8, ptr {base}, i64 {start}")
     return e.field(place, offset)
+
+
+def _check(e: Emitter, start: str, reach: int, cell: str) -> None:
+    end = e.value(f"add nuw nsw i64 {start}, {reach}")
+    e.trap_if(e.value(f"icmp ugt i64 {end}, {e.ours('i64', cell, 8)}"), TrapCode.OUT_OF_BOUNDS_MEMORY)
 
 
 def _load(type_: str, bits: int, width: int, signed: bool) -> Lowering:
