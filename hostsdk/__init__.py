@@ -69,6 +69,7 @@ from ._errors import (
     wasi_errno,
 )
 from ._execution import Execution
+from ._extensions import ExtensionError, InstalledHost, find_host, installed_hosts, load_host
 from ._memory import GuestMemory, Rows
 from ._module import HostModule
 from ._outcomes import CallInterrupted, CallStopped, Outcome, Returned, Suspended, Timeout, Unanswered
@@ -133,6 +134,7 @@ __all__ = [
     "Exited",
     "Export",
     "Exports",
+    "ExtensionError",
     "ExternRef",
     "Failed",
     "FakeClock",
@@ -144,6 +146,7 @@ __all__ = [
     "HandleError",
     "HostError",
     "HostModule",
+    "InstalledHost",
     "Instance",
     "InstanceAbandoned",
     "Interrupt",
@@ -200,10 +203,13 @@ __all__ = [
     "check_interrupt",
     "f32",
     "f64",
+    "find_host",
     "i8",
     "i16",
     "i32",
     "i64",
+    "installed_hosts",
+    "load_host",
     "sleep",
     "sort_with",
     "tail_call",

@@ -65,6 +65,14 @@ class Signature:
     encode: Encode
     #: The mapping of exceptions, where the one direct result is an integer that can carry an error number.
     errors: Errors | None
+    #: The result as it is annotated.
+    returns: str = ""
+
+    @property
+    def text(self) -> str:
+        """The signature as the author wrote it, without the context: `(key: Str, out: OutBuffer) -> i32`."""
+        params = ", ".join(f"{name}: {param.text}" for name, param in zip(self.names, self.params, strict=False))
+        return f"({params}) -> {self.returns}"
 
     def errno(self, error: BaseException) -> tuple[Value, ...] | None:
         """The results that tell the guest of `error`; None where it is not mapped and goes to the embedder."""
@@ -246,4 +254,10 @@ def _assemble(
         binder(own),
         encoder(results, several, len(own), where),
         errors,
+        _returns(results, several),
     )
+
+
+def _returns(results: tuple[Result, ...], several: bool) -> str:
+    texts = [f"Stored[{r.cell.text}]" if r.stored else r.cell.text for r in results]
+    return f"tuple[{', '.join(texts)}]" if several else texts[0] if texts else "None"

@@ -10,6 +10,7 @@ import click
 
 #: Subcommands with the line that `hostsdk --help` shows. `NAME` is the object `command` in the file `NAME.py` here.
 COMMANDS: Final = {
+    "hosts": "Show the installed host modules.",
     "info": "Show versions, and what is available here.",
     "run": "Run a program.",
     "wast": "Run WebAssembly's own test scripts.",

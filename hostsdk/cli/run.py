@@ -8,7 +8,18 @@ import click
 
 from hostsdk import Limits
 
-from .run_options import Directory, HostName, Plan, addresses, directories, duration, host_names, settings, size
+from .run_options import (
+    Advertised,
+    Directory,
+    HostName,
+    Plan,
+    addresses,
+    directories,
+    duration,
+    host_names,
+    settings,
+    size,
+)
 from .run_process import run
 
 _LIMITS = Limits()
@@ -29,7 +40,12 @@ _COUNT = click.IntRange(min=0)
     "--listen", multiple=True, callback=addresses, metavar="HOST:PORT", help="A listening socket for the guest."
 )
 @click.option(
-    "--host", "hosts", multiple=True, callback=host_names, metavar="MODULE:NAME", help="A host module to import from."
+    "--host",
+    "hosts",
+    multiple=True,
+    callback=host_names,
+    metavar="NAME[=OPTION]|MODULE:NAME",
+    help="A host module to import from; `hostsdk hosts` lists the installed ones.",
 )
 @click.option("--invoke", metavar="NAME", help="Call this export with ARGS; print its results, one a line.")
 @click.option("--timeout", callback=duration, metavar="TIME", help="Stop after 500ms, 5s, 2m …, whatever it is doing.")
@@ -45,7 +61,7 @@ def command(
     dirs: tuple[Directory, ...],
     ro_dirs: tuple[Directory, ...],
     listen: tuple[tuple[str, int], ...],
-    hosts: tuple[HostName, ...],
+    hosts: tuple[HostName | Advertised, ...],
     invoke: str | None,
     timeout: float | None,
     max_memory: int | None,

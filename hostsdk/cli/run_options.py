@@ -9,7 +9,7 @@ from typing import Final
 import attrs
 import click
 
-from hostsdk import Limits
+from hostsdk import ExtensionError, InstalledHost, Limits, find_host
 
 _DURATION: Final = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ms|s|m|h)?")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -26,6 +26,14 @@ class HostName:
 
     def __str__(self) -> str:
         return f"{self.module}:{self.attribute}"
+
+
+@attrs.frozen
+class Advertised:
+    """A host module of an installed package, and its option."""
+
+    host: InstalledHost
+    option: str | None = None
 
 
 @attrs.frozen
@@ -47,7 +55,7 @@ class Plan:
     dirs: tuple[Directory, ...] = ()
     #: Addresses to listen on, host and port.
     listen: tuple[tuple[str, int], ...] = ()
-    hosts: tuple[HostName, ...] = ()
+    hosts: tuple[HostName | Advertised, ...] = ()
     #: The export to call; None for a command's `_start`.
     invoke: str | None = None
     #: Seconds for everything: loading, start function, run.
@@ -93,15 +101,29 @@ def settings(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...])
     return tuple(found.items())
 
 
-def host_names(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> tuple[HostName, ...]:
-    """`package.module:attribute`, each."""
-    found = []
+def host_names(
+    ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]
+) -> tuple[HostName | Advertised, ...]:
+    """`NAME` or `NAME=OPTION` for a host module of an installed package, `package.module:attribute` for any other."""
+    found: list[HostName | Advertised] = []
     for text in texts:
-        module, _, attribute = text.partition(":")
-        if not all(part.isidentifier() for part in [*module.split("."), *attribute.split(".")]):
-            raise click.BadParameter(f"{text!r} is no host module; write package.module:attribute", ctx, param)
+        name, given, option = text.partition("=")
+        module, colon, attribute = name.partition(":")
+        if not colon and name:
+            found.append(_advertised(name, option if given else None, ctx, param))
+            continue
+        if given or not all(part.isidentifier() for part in [*module.split("."), *attribute.split(".")]):
+            says = f"{text!r} is no host module; write NAME, NAME=OPTION or package.module:attribute"
+            raise click.BadParameter(says, ctx, param)
         found.append(HostName(module, attribute))
     return tuple(found)
+
+
+def _advertised(name: str, option: str | None, ctx: click.Context, param: click.Parameter) -> Advertised:
+    try:
+        return Advertised(find_host(name), option)
+    except ExtensionError as error:
+        raise click.BadParameter(str(error), ctx, param) from None
 
 
 def directories(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> tuple[Directory, ...]:

@@ -16,6 +16,7 @@ from hostsdk import (
     V128,
     Execution,
     Exited,
+    ExtensionError,
     Failed,
     FuncType,
     HostModule,
@@ -32,7 +33,7 @@ from hostsdk import (
     UnsupportedError,
 )
 
-from .run_options import HostName, Plan
+from .run_options import Advertised, HostName, Plan
 from .run_report import describe, innermost_host, tell, tell_traceback
 from .run_signals import Signals, Stopped, die
 from .run_values import ArgumentError, parse, show
@@ -181,7 +182,7 @@ class _Job:
         try:
             return Instance.begin(module, hosts, limits=self.plan.limits)
         except UnlinkableError as error:
-            raise Ended(UNUSABLE, f"unlinkable: {error}") from None
+            raise Ended(UNUSABLE, f"unlinkable: {error}{_advice(module, hosts)}") from None
         except LimitError as error:
             raise Ended(UNUSABLE, str(error)) from None
         except Trap as trap:
@@ -268,6 +269,15 @@ def _failed(error: BaseException, trace: Sequence[object]) -> Ended:
     return Ended(HOST_FAILED, f"{what}: {describe(error)}", trace, error)
 
 
+def _advice(module: Module, hosts: list[HostModule[Any]]) -> str:
+    """What to do about imports for which there is no host module at all."""
+    from .hosts import advice
+
+    have = {host.name for host in hosts}
+    wanted = dict.fromkeys(name for name, _, _ in module.imports if name not in have)
+    return "".join(f"\n{line}" for line in advice(wanted))
+
+
 def _listening(host: str, port: int, open_: ExitStack) -> socket.socket:
     """A socket that listens there until `open_` is closed, and never blocks whoever accepts from it."""
     try:
@@ -278,8 +288,13 @@ def _listening(host: str, port: int, open_: ExitStack) -> socket.socket:
     return open_.enter_context(made)
 
 
-def _host(name: HostName) -> HostModule[Any]:
+def _host(name: HostName | Advertised) -> HostModule[Any]:
     """Import a host module; from the current folder, too, where nothing installed has its name. Raises Ended."""
+    if isinstance(name, Advertised):
+        try:
+            return name.host.load(name.option)
+        except ExtensionError as error:
+            raise Ended(HOST_FAILED, str(error), (), error.__cause__) from None
     if "" not in sys.path:
         sys.path.append("")
     try:
