@@ -24,8 +24,9 @@ WORK_BASE = 1_000_000
 WORK_PER_BYTE = 1
 #: Bytes of one WebAssembly page.
 PAGE = 65_536
-#: Pages that a 32-bit memory can have.
+#: Pages that a memory can have, by the width of its addresses.
 MAX_PAGES = 65_536
+MAX_PAGES_64 = 1 << 48
 
 
 @attrs.frozen

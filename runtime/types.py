@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import attrs
 
-from .limits import MAX_PAGES
+from .limits import MAX_PAGES, MAX_PAGES_64, PAGE
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -50,19 +50,30 @@ class FuncType:
 
 @attrs.frozen
 class TableType:
-    """Element type and size limits, in entries. `max` is None where there is none."""
+    """Element type and size limits, in entries. `max` is None where there is none; `address` is the type of indexes,
+    i32 or i64."""
 
     elem: ValType
     min: int
     max: int | None = None
+    address: ValType = I32
 
 
 @attrs.frozen
 class MemoryType:
-    """Size limits, in pages of 64 KiB."""
+    """Size limits, in pages of `page` bytes: 64 KiB, or one. `address` is the type of addresses, i32 or i64."""
 
     min: int
     max: int | None = None
+    address: ValType = I32
+    page: int = PAGE
+
+    @property
+    def most(self) -> int:
+        """The most pages that any memory with such addresses and pages can have."""
+        if self.page == 1:
+            return (1 << (32 if self.address is I32 else 64)) - 1
+        return MAX_PAGES if self.address is I32 else MAX_PAGES_64
 
 
 @attrs.frozen
@@ -81,12 +92,17 @@ def describe(type_: ExternType) -> str:
     match type_:
         case FuncType():
             return f"function {type_!r}"
-        case TableType(elem, low, high):
-            return f"table of {elem} with limits {_range(low, high)}"
-        case MemoryType(low, high):
-            return f"memory with limits {_range(low, high)} pages"
+        case TableType(elem, low, high, address):
+            return f"{_wide(address)}table of {elem} with limits {_range(low, high)}"
+        case MemoryType(low, high, address, page):
+            pages = "pages" if page == PAGE else f"pages of {page} bytes"
+            return f"{_wide(address)}memory with limits {_range(low, high)} {pages}"
         case GlobalType(content, mutable):
             return f"{'mutable' if mutable else 'immutable'} global {content}"
+
+
+def _wide(address: ValType) -> str:
+    return "" if address is I32 else "64-bit "
 
 
 def _range(low: int, high: int | None) -> str:
@@ -109,9 +125,11 @@ def matches(have: ExternType, want: ExternType) -> bool:
         case FuncType(), FuncType():
             return have == want
         case TableType(), TableType():
-            return have.elem is want.elem and limits_match(have.min, have.max, want.min, want.max)
+            same = have.elem is want.elem and have.address is want.address
+            return same and limits_match(have.min, have.max, want.min, want.max)
         case MemoryType(), MemoryType():
-            return limits_match(have.min, have.max, want.min, want.max)
+            same = have.address is want.address and have.page == want.page
+            return same and limits_match(have.min, have.max, want.min, want.max)
         case GlobalType(), GlobalType():
             return have == want
         case _:

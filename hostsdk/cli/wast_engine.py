@@ -114,6 +114,8 @@ class ScriptEngine(ScriptHost[Module, Exports, Extern]):
         for name, (type_, value) in _GLOBALS.items():
             exports[name] = GlobalInst(GlobalType(type_), value)
         exports["table"] = TableInst.allocate(TableType(FUNCREF, 10, 20), None, Budget(self.store.limits.table))
+        table64 = TableType(FUNCREF, 10, 20, I64)
+        exports["table64"] = TableInst.allocate(table64, None, Budget(self.store.limits.table))
         exports["memory"] = MemInst.allocate(MemoryType(1, 2), Budget(self.store.limits.memory))
         return exports
 

@@ -6,7 +6,8 @@ from ..declarations import Data, Elem, Export, Expr, ExternKind, Global, Import,
 from ..errors import MalformedError, UnsupportedError
 from ..features import Feature
 from ..instr.index import BY_NAME, absent_form
-from ..types import FUNCREF, FuncType, GlobalType, MemoryType, TableType, ValType
+from ..limits import PAGE
+from ..types import FUNCREF, I32, I64, FuncType, GlobalType, MemoryType, TableType, ValType
 from .code import decode_expr
 from .reader import Reader
 
@@ -17,12 +18,14 @@ _MODES = {0: Mode.ACTIVE, 2: Mode.ACTIVE, 1: Mode.PASSIVE, 3: Mode.DECLARATIVE}
 
 #: Bits of the flags of limits, and the features behind them; bit 0 says that there is a maximum.
 _SHARED_BIT, _64_BIT, _PAGE_SIZE_BIT = 2, 4, 8
-_TABLE_BITS = {_SHARED_BIT: "shared-everything-threads", _64_BIT: Feature.MEMORY64.text}
-_MEMORY_BITS = {
-    _PAGE_SIZE_BIT: Feature.CUSTOM_PAGE_SIZES.text,
+_TABLE_BITS: dict[int, Feature | str] = {_SHARED_BIT: "shared-everything-threads", _64_BIT: Feature.MEMORY64}
+_MEMORY_BITS: dict[int, Feature | str] = {
+    _PAGE_SIZE_BIT: Feature.CUSTOM_PAGE_SIZES,
     _SHARED_BIT: Feature.THREADS.text,
-    _64_BIT: Feature.MEMORY64.text,
+    _64_BIT: Feature.MEMORY64,
 }
+#: The largest page, as a power of two.
+_MAX_PAGE_BITS = 64
 
 
 def functype(reader: Reader) -> FuncType:
@@ -41,28 +44,39 @@ def functype(reader: Reader) -> FuncType:
     return FuncType(params, results)
 
 
-def _limits(reader: Reader, absent: dict[int, str]) -> tuple[int, int | None]:
-    """Size limits. `absent` names the feature behind each bit of the flags that is known but not there.
+def _limits(reader: Reader, bits: dict[int, Feature | str]) -> tuple[int, int | None, ValType, int]:
+    """Size limits, the type of addresses, and the size of a page. `bits` has the feature behind each bit of the flags
+    that is known.
 
-    Sizes may be up to 2^64-1 here; what a 32-bit table or memory may have is the validator's business.
+    Sizes may be up to 2^64-1 here; what a table or memory may have is the validator's business.
     """
     offset = reader.pos
     flags = reader.byte()
-    if flags & ~(sum(absent) | 1):
+    if flags & ~(sum(bits) | 1):
         raise MalformedError("malformed limits flags", offset)
     low = reader.u64()
     high = reader.u64() if flags & 1 else None
-    for bit, feature in absent.items():
+    for bit, feature in bits.items():
         if flags & bit:
-            if bit == _PAGE_SIZE_BIT:
-                reader.u32()
-            raise UnsupportedError(feature, f"limits with flags {flags:#04x}", offset=offset)
-    return low, high
+            what = f"limits with flags {flags:#04x}"
+            if isinstance(feature, str):
+                raise UnsupportedError(feature, what, offset=offset)
+            reader.require(feature, what, offset)
+    return low, high, I64 if flags & _64_BIT else I32, _page(reader) if flags & _PAGE_SIZE_BIT else PAGE
+
+
+def _page(reader: Reader) -> int:
+    """The size of a page, by its logarithm."""
+    offset = reader.pos
+    bits = reader.u32()
+    if bits > _MAX_PAGE_BITS:
+        raise MalformedError("invalid custom page size", offset)
+    return 1 << bits
 
 
 def tabletype(reader: Reader) -> TableType:
     elem = reader.reftype()
-    return TableType(elem, *_limits(reader, _TABLE_BITS))
+    return TableType(elem, *_limits(reader, _TABLE_BITS)[:3])
 
 
 def memorytype(reader: Reader) -> MemoryType:

@@ -7,8 +7,9 @@ from typing import cast
 import attrs
 
 from ..errors import Trap, TrapCode
-from ..limits import MAX_PAGES, PAGE
-from ..types import MemoryType
+from ..limits import PAGE
+from ..types import I32, MemoryType, ValType
+from ..values import M32, M64
 from .budget import Budget
 from .group import Group
 from .region import Region, reserve
@@ -30,37 +31,51 @@ class MemInst:
     group: Group | None = None
     #: The addresses that machine code knows the memory by; None while it is a bytearray.
     region: Region | None = None
+    #: The type of addresses, and the bytes of a page.
+    address: ValType = I32
+    page: int = PAGE
 
     @classmethod
     def allocate(cls, type_: MemoryType, budget: Budget) -> MemInst:
         """A memory of its minimum size, charged to `budget`. Raises LimitError where that is too much."""
-        budget.require(type_.min * PAGE, "linear memory")
-        return cls(bytearray(type_.min * PAGE), type_.max, budget)
+        size = type_.min * type_.page
+        budget.require(size, "linear memory")
+        return cls(bytearray(size), type_.max, budget, address=type_.address, page=type_.page)
 
     @property
     def pages(self) -> int:
         """Current size in pages."""
-        return len(self.data) // PAGE
+        return len(self.data) // self.page
 
     @property
     def type(self) -> MemoryType:
         """The type with the current size as minimum (spec 3.3.10, external typing of instances)."""
-        return MemoryType(self.pages, self.max)
+        return MemoryType(self.pages, self.max, self.address, self.page)
+
+    @property
+    def ceiling(self) -> int:
+        """The most pages that it can have."""
+        most = MemoryType(0, None, self.address, self.page).most
+        return most if self.max is None else min(self.max, most)
 
     def grow(self, delta: int) -> int:
         """Grow by `delta` pages. The old size in pages, or -1 where it can't be (spec 4.6.9, memory.grow)."""
         old = self.pages
-        ceiling = MAX_PAGES if self.max is None else min(self.max, MAX_PAGES)
-        if old + delta > ceiling:
+        amount = delta * self.page
+        if old + delta > self.ceiling:
             return -1
         if delta == 0:
             return old
-        if self.pins or not self.budget.take(delta * PAGE):
+        if self.pins or not self.budget.take(amount):
             return -1
-        if not self._extend(delta * PAGE):
-            self.budget.give(delta * PAGE)
+        if not self._extend(amount):
+            self.budget.give(amount)
             return -1
         return old
+
+    def grown(self, delta: int) -> int:
+        """The same as the instruction gives it: an unsigned number of the address type."""
+        return self.grow(delta) & (M32 if self.address is I32 else M64)
 
     def _extend(self, amount: int) -> bool:
         if self.region is not None:
@@ -77,9 +92,8 @@ class MemInst:
     def settle(self) -> Region | None:
         """Give the memory addresses that never change; None where that can't be. Nobody may hold a view of it."""
         if self.region is None and not self.pins:
-            ceiling = min(MAX_PAGES if self.max is None else self.max, MAX_PAGES)
             room = self.budget.limit - self.budget.used + len(self.data)
-            region = reserve(len(self.data), min(ceiling * PAGE, max(room, len(self.data))))
+            region = reserve(len(self.data), min(self.ceiling * self.page, max(room, len(self.data))))
             if region is not None:
                 region.data[:] = self.data
                 self.region, self.data = region, cast("bytearray", region.data)

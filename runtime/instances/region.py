@@ -35,8 +35,8 @@ class Region:
 
     def extend(self, size: int) -> bool:
         """Make the first `size` bytes accessible. False, and nothing changed, where the system refuses."""
-        old = self.cell[1]
-        if size > old and _protect(self.base + old, size - old, mmap.PROT_READ | mmap.PROT_WRITE):
+        old, new = _whole(self.cell[1]), _whole(size)
+        if new > old and _protect(self.base + old, new - old, mmap.PROT_READ | mmap.PROT_WRITE):
             return False
         self.cell[1] = size
         return True
@@ -53,11 +53,16 @@ def reserve(size: int, limit: int) -> Region | None:
         return None
     base = ctypes.addressof(ctypes.c_char.from_buffer(mapped))
     region = Region(base, (ctypes.c_uint64 * 2)(base, 0), mapped, memoryview(mapped))
-    rounded = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
+    rounded = _whole(size)
     if rounded < whole and _protect(base + rounded, whole - rounded, 0):
         return None
     region.cell[1] = size
     return region
+
+
+def _whole(size: int) -> int:
+    """`size` in whole pages of the system's."""
+    return -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
 
 
 def available() -> bool:

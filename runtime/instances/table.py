@@ -9,8 +9,8 @@ import attrs
 
 from ..errors import Trap, TrapCode
 from ..limits import MAX_TABLE
-from ..types import TableType, ValType
-from ..values import Value
+from ..types import I32, TableType, ValType
+from ..values import M32, M64, Value
 from .budget import Budget
 from .group import Group
 
@@ -33,17 +33,19 @@ class TableInst:
     group: Group | None = None
     #: Told of entries that have changed: machine code has a picture of its own.
     watch: Watcher | None = None
+    #: The type of indexes.
+    address: ValType = I32
 
     @classmethod
     def allocate(cls, type_: TableType, init: Value, budget: Budget) -> TableInst:
         """A table of its minimum size, every entry `init`. Raises LimitError where that is too much."""
         budget.require(type_.min, "table")
-        return cls([init] * type_.min, type_.elem, type_.max, budget)
+        return cls([init] * type_.min, type_.elem, type_.max, budget, address=type_.address)
 
     @property
     def type(self) -> TableType:
         """The type with the current size as minimum."""
-        return TableType(self.elem, len(self.elems), self.max)
+        return TableType(self.elem, len(self.elems), self.max, self.address)
 
     def grow(self, delta: int, init: Value) -> int:
         """Grow by `delta` entries of `init`. The old size, or -1 where it can't be."""
@@ -55,6 +57,10 @@ class TableInst:
         if self.watch is not None:
             self.watch.changed(old, delta)
         return old
+
+    def grown(self, delta: int, init: Value) -> int:
+        """The same as the instruction gives it: an unsigned number of the address type."""
+        return self.grow(delta, init) & (M32 if self.address is I32 else M64)
 
     def check(self, index: int, size: int) -> None:
         """Trap unless entries `index` up to `index + size` exist."""

@@ -23,7 +23,7 @@ from .code import CALL, INVOKE, LOOP, RETURN, TAIL, Block, Prepared, Registers, 
 from .spill import entry_frame, func_of, site_frame, spill_callers
 
 #: What a handler raises for an access out of bounds.
-_OUT_OF_BOUNDS = (struct.error, IndexError)
+_OUT_OF_BOUNDS = (struct.error, IndexError, OverflowError)
 #: Gives a function's code, preparing it at first.
 Preparer: TypeAlias = Callable[[WasmFunc], Prepared]
 #: Whether another tier runs a function.

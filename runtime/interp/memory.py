@@ -1,10 +1,10 @@
 """Handlers of memories: loads, stores, size and growth, bulk operations (spec 4.4.7).
 
 A load or store is not preceded by a check: `unpack_from`, `pack_into` and indexing make it, before they touch
-anything. What they raise (struct.error, IndexError) leaves the handler and means exactly an access out of bounds, as
-no handler does anything else that could raise these: registers exist, addresses are never negative (an i32 plus an
-offset, both unsigned; past 2**32 they are simply too large), and a stored value fits its width. The run loop makes
-the trap of it.
+anything. What they raise (struct.error, IndexError, and OverflowError for an address that is no machine word) leaves
+the handler and means exactly an access out of bounds, as no handler does anything else that could raise these:
+registers exist, addresses are never negative (an address plus an offset, both unsigned; past 2**32 or 2**64 they are
+simply too large), and a stored value fits its width. The run loop makes the trap of it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import attrs
 
 from ..errors import Trap, TrapCode
 from ..instr.model import Instr
-from ..values import M32, f32_from_bits, f32_to_bits
+from ..values import f32_from_bits, f32_to_bits
 from . import inline
 from .registry import Const, Handler, Operand, handles, register
 
@@ -146,7 +146,7 @@ def _size(row: Instr, immediate: object, dest: int, operands: Sequence[Operand])
 @handles("memory.grow")
 def _grow(row: Instr, immediate: object, dest: int, operands: Sequence[Operand]) -> Handler:
     texts, bound = inline.place(operands)
-    body = f"r[d] = r[0].memories[m].grow({texts[0]}) & {M32}"
+    body = f"r[d] = r[0].memories[m].grown({texts[0]})"
     made: Handler = inline.factory("d, m, a", body)(dest, immediate, *bound)
     return made
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import cast
 
 from ..instr.model import Instr
-from ..values import M32
 from . import inline
 from .registry import Const, Handler, Operand, handles
 from .variable import move
@@ -49,7 +48,7 @@ def _size(row: Instr, immediate: object, dest: int, operands: Sequence[Operand])
 def _grow(row: Instr, immediate: object, dest: int, operands: Sequence[Operand]) -> Handler:
     """The value comes first on the stack, then the number of entries."""
     (value, delta), bound = inline.place(operands)
-    body = f"r[d] = r[0].tables[t].grow({delta}, {value}) & {M32}"
+    body = f"r[d] = r[0].tables[t].grown({delta}, {value})"
     made: Handler = inline.factory("d, t, a, b", body)(dest, immediate, *bound)
     return made
 

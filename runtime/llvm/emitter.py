@@ -215,7 +215,7 @@ class Emitter(Builder):
                 f"%base{index} = load ptr, ptr %mem{index}{INVARIANT}",
                 f"%sizeat{index} = getelementptr i8, ptr %mem{index}, i64 8",
                 f"%size{index} = load i64, ptr %sizeat{index}{OURS}",
-                f"%safe{index} = call i64 @llvm.usub.sat.i64(i64 %size{index}, i64 {abi.SLACK})",
+                f"%safe{index} = call i64 @llvm.usub.sat.i64(i64 %size{index}, i64 {abi.SLACK - 1})",
             ]
         return found
 

@@ -94,7 +94,7 @@ def call_out(ctx: ExecContext, image: Image, func: FuncInst, args: tuple[Value, 
 
 
 def _memory_grow(image: Image, index: int) -> None:
-    image.set_slot(0, image.instance.memories[index].grow(image.slot(0)) & M32)
+    image.set_slot(0, image.instance.memories[index].grown(image.slot(0)))
 
 
 def _memory_init(image: Image, index: int) -> None:
@@ -132,7 +132,7 @@ def _table_size(image: Image, index: int) -> None:
 
 def _table_grow(image: Image, index: int) -> None:
     table = image.instance.tables[index]
-    image.set_slot(0, table.grow(image.slot(1), _ref(image, 0, table.elem)) & M32)
+    image.set_slot(0, table.grown(image.slot(1), _ref(image, 0, table.elem)))
 
 
 def _table_fill(image: Image, index: int) -> None:

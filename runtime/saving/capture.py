@@ -111,7 +111,7 @@ def _describe(world: _World) -> dict[str, object]:
         ("instances", world.instances, _instance, []),
         ("tables", world.tables, _table, []),
         ("globals", world.globals, _global, []),
-        ("memories", world.memories, lambda world, m: {"max": m.max, "data": bytes(m.data)}, []),
+        ("memories", world.memories, _memory, []),
         ("modules", world.modules, lambda world, m: {"hash": m.hash, "name": m.name}, []),
     ]
     while any(len(done) < len(things) for _, things, _, done in parts):
@@ -191,8 +191,13 @@ def _instance(world: _World, instance: Instance) -> object:
     }
 
 
+def _memory(world: _World, memory: MemInst) -> object:
+    return {"max": memory.max, "data": bytes(memory.data), "address": memory.address.code, "page": memory.page}
+
+
 def _table(world: _World, table: TableInst) -> object:
-    return {"elem": table.elem.code, "max": table.max, "elems": [world.ref(v) for v in table.elems]}
+    refs = [world.ref(v) for v in table.elems]
+    return {"elem": table.elem.code, "max": table.max, "elems": refs, "address": table.address.code}
 
 
 def _global(world: _World, global_: GlobalInst) -> object:

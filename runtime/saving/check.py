@@ -10,9 +10,11 @@ from ..errors import Trap, TrapCode
 from ..exec.frames import PASSED, Frame, HostFrame, WasmFrame, unpack
 from ..instances.func import HostFunc, WasmFunc
 from ..instances.instance import Extern, Instance
-from ..limits import MAX_PAGES, MAX_TABLE
+from ..limits import MAX_TABLE
 from ..types import (
     EXTERNREF,
+    I32,
+    I64,
     V128,
     VALTYPES,
     ExternType,
@@ -88,9 +90,12 @@ def size(maximum: Any, now: int, ceiling: int, what: str) -> int | None:
     return maximum
 
 
-def pages(maximum: Any, now: int) -> int | None:
-    """The maximum of a memory of `now` pages."""
-    return size(maximum, now, MAX_PAGES, "memory")
+def address(data: Any) -> ValType:
+    """The address type of a memory or table."""
+    found = valtype(field(data, "address", int))
+    if found is not I32 and found is not I64:
+        raise corrupt(f"addresses of type {found}")
+    return found
 
 
 def entries(maximum: Any, now: int) -> int | None:

@@ -29,7 +29,7 @@ from ..linking.constexpr import evaluate
 from ..linking.instantiate import join_groups
 from ..module import Module
 from ..store import Store
-from ..types import F32, F64, FuncType, GlobalType, ValType
+from ..types import F32, F64, FuncType, GlobalType, MemoryType, ValType
 from ..values import Value, f32_from_bits, f64_from_bits
 from . import check
 from .check import field, pick, same_length
@@ -145,13 +145,16 @@ class _Restorer:
 
     def _memory(self, data: Any, budget: Budget | None) -> MemInst:
         content = field(data, "data", bytes)
-        if len(content) % PAGE:
+        page = field(data, "page", int)
+        if page not in (1, PAGE) or len(content) % page:
             raise corrupt("a memory that is not whole pages")
         budget = budget or Budget(self.store.limits.memory)
         if not budget.take(len(content)):
             raise SnapshotError(f"the snapshot's memories exceed the limit of {budget.limit} bytes")
         maximum = field(data, "max", int, type(None))
-        return MemInst(bytearray(content), check.pages(maximum, len(content) // PAGE), budget)
+        memory = MemInst(bytearray(content), maximum, budget, address=check.address(data), page=page)
+        check.size(maximum, memory.pages, MemoryType(0, None, memory.address, page).most, "memory")
+        return memory
 
     def _table(self, data: Any, budget: Budget | None) -> TableInst:
         elem = check.valtype(field(data, "elem", int))
@@ -162,7 +165,8 @@ class _Restorer:
         if not budget.take(len(refs)):
             raise SnapshotError(f"the snapshot's tables exceed the limit of {budget.limit} entries")
         maximum = check.entries(field(data, "max", int, type(None)), len(refs))
-        return TableInst([self._value(elem, r) for r in refs], elem, maximum, budget)
+        entries = [self._value(elem, r) for r in refs]
+        return TableInst(entries, elem, maximum, budget, address=check.address(data))
 
     def _global(self, data: Any) -> GlobalInst:
         content = check.valtype(field(data, "type", int))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cache
-from itertools import repeat
+from itertools import repeat, takewhile
 from typing import Any, Literal, overload
 
 import attrs
@@ -21,7 +21,7 @@ from ..features import Feature
 from ..instr.index import BY_NAME
 from ..instr.model import Immediate, Instr, Op
 from ..types import I32, ValType
-from ..values import M32
+from ..values import M32, M64
 from .env import Env
 from .rules import RULES, Rule, check_lanes
 from .sidetable import Block, SideTable
@@ -154,7 +154,8 @@ def _run(c: Checker, ops: Sequence[Op] | Iterator[Op]) -> None:
     plans = _plans(c.env.features)
     plan_of = plans.get
     stack, locals_ = c.stack, c.locals
-    count, memories = len(locals_), len(c.env.memories)
+    count = len(locals_)
+    address, memories, reach = _first_memories(c.env)
     push, pop = stack.append, stack.pop
     row: Instr
     immediate: Any  # its form belongs to the row
@@ -178,7 +179,7 @@ def _run(c: Checker, ops: Sequence[Op] | Iterator[Op]) -> None:
                 continue
         elif shape == _LOAD:
             align, offset, memory = immediate
-            if stack[-1] is I32 and align <= plan.align and memory < memories and offset <= M32:
+            if stack[-1] is address and align <= plan.align and memory < memories and offset <= reach:
                 stack[-1] = plan.result
                 continue
         elif shape == _SET:
@@ -196,16 +197,24 @@ def _run(c: Checker, ops: Sequence[Op] | Iterator[Op]) -> None:
             align, offset, memory = immediate
             if (
                 stack[-1] is plan.second
-                and stack[-2] is I32
+                and stack[-2] is address
                 and align <= plan.align
                 and memory < memories
-                and offset <= M32
+                and offset <= reach
             ):
                 del stack[-2:]
                 continue
         c.index = index
         c.row = row
         plan.rule(c, immediate)
+
+
+def _first_memories(env: Env) -> tuple[ValType, int, int]:
+    """What the shortcuts know of memories: how many of the first ones have the same address type, which, and the
+    largest offset there."""
+    address = env.memories[0].address if env.memories else I32
+    first = sum(1 for _ in takewhile(lambda memory: memory.address is address, env.memories))
+    return address, first, M32 if address is I32 else M64
 
 
 def _unsupported(c: Checker, row: Instr) -> UnsupportedError:

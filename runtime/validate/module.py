@@ -5,9 +5,9 @@ from __future__ import annotations
 from ..declarations import Declarations, Elem, Export, ExternKind, Mode
 from ..errors import InvalidError
 from ..features import AVAILABLE, Feature
-from ..limits import MAX_PAGES
-from ..types import FUNCREF, I32, FuncType, GlobalType, MemoryType, TableType
-from ..values import M32
+from ..limits import PAGE
+from ..types import FUNCREF, I32, I64, FuncType, GlobalType, MemoryType, TableType
+from ..values import M32, M64
 from .constexpr import check_expr
 from .env import Env
 
@@ -41,14 +41,22 @@ def check_module(decls: Declarations, features: Feature = AVAILABLE) -> Env:
 def _check_type(env: Env, type_: TableType | MemoryType | GlobalType, offset: int) -> None:
     """Spec 3.2: limits, and that the types within are on."""
     match type_:
-        case TableType(elem, low, high):
+        case TableType(elem, low, high, address):
             if elem is not FUNCREF:
                 env.require_types((elem,), offset=offset)
-            _check_limits(low, high, M32, "table size must be at most 2^32-1 entries", offset)
-        case MemoryType(low, high):
-            _check_limits(low, high, MAX_PAGES, f"memory size must be at most {MAX_PAGES} pages (4GiB)", offset)
+            most, text = (M32, "2^32-1") if address is I32 else (M64, "2^64-1")
+            _check_limits(low, high, most, f"table size must be at most {text} entries", offset)
+        case MemoryType(low, high, _, page):
+            if page not in (1, PAGE):
+                raise InvalidError(f"invalid custom page size: {page} bytes", offset=offset)
+            most = type_.most
+            _check_limits(low, high, most, f"memory size must be at most {most} pages ({_MOST[type_.address]})", offset)
         case GlobalType(content, _):
             env.require_types((content,), offset=offset)
+
+
+#: How large memories can be, by the type of their addresses.
+_MOST = {I32: "4GiB", I64: "2^64 bytes"}
 
 
 def _check_limits(low: int, high: int | None, bound: int, message: str, offset: int) -> None:
@@ -138,7 +146,7 @@ def _check_elem(env: Env, elem: Elem) -> None:
         table = env.tables[elem.target]
         if table.elem is not elem.type:
             raise InvalidError(f"type mismatch: segment of {elem.type} for a table of {table.elem}", offset=elem.offset)
-        check_expr(env, elem.at or (), I32, len(env.globals), elem.offset)
+        check_expr(env, elem.at or (), table.address, len(env.globals), elem.offset)
 
 
 def _check_datas(env: Env, decls: Declarations) -> None:
@@ -148,4 +156,4 @@ def _check_datas(env: Env, decls: Declarations) -> None:
             continue
         if data.target >= len(env.memories):
             raise InvalidError(f"unknown memory {data.target}", offset=data.offset)
-        check_expr(env, data.at or (), I32, len(env.globals), data.offset)
+        check_expr(env, data.at or (), env.memories[data.target].address, len(env.globals), data.offset)

@@ -43,8 +43,12 @@ def _entry(c: Checker, entries: Sequence[_T], index: int, what: str) -> _T:
 
 def _memory(c: Checker, index: int) -> ValType:
     """The address type of a memory."""
-    _entry(c, c.env.memories, index, "memory")
-    return I32
+    return _entry(c, c.env.memories, index, "memory").address
+
+
+def _both(first: ValType, second: ValType) -> ValType:
+    """The type of a size that two ranges have in common: the narrower address type (3.4.6, 3.4.7)."""
+    return first if first is I32 else second
 
 
 def _data(c: Checker, index: int) -> None:
@@ -161,7 +165,7 @@ def _callee(c: Checker, target: tuple[int, int]) -> FuncType:
     type_ = _entry(c, c.env.types, type_index, "type")
     if table_type.elem is not FUNCREF:
         raise c.error(f"type mismatch: call through a table of {table_type.elem}")
-    c.pop_type(I32)
+    c.pop_type(table_type.address)
     return type_
 
 
@@ -286,46 +290,49 @@ def _table(c: Checker, index: int) -> TableType:
 
 @rule("table.get")
 def _table_get(c: Checker, index: int) -> None:
-    c.apply((I32,), (_table(c, index).elem,))
+    table = _table(c, index)
+    c.apply((table.address,), (table.elem,))
 
 
 @rule("table.set")
 def _table_set(c: Checker, index: int) -> None:
-    c.apply((I32, _table(c, index).elem), ())
+    table = _table(c, index)
+    c.apply((table.address, table.elem), ())
 
 
 @rule("table.size")
 def _table_size(c: Checker, index: int) -> None:
-    _table(c, index)
-    c.push(I32)
+    c.push(_table(c, index).address)
 
 
 @rule("table.grow")
 def _table_grow(c: Checker, index: int) -> None:
-    c.apply((_table(c, index).elem, I32), (I32,))
+    table = _table(c, index)
+    c.apply((table.elem, table.address), (table.address,))
 
 
 @rule("table.fill")
 def _table_fill(c: Checker, index: int) -> None:
-    c.apply((I32, _table(c, index).elem, I32), ())
+    table = _table(c, index)
+    c.apply((table.address, table.elem, table.address), ())
 
 
 @rule("table.copy")
 def _table_copy(c: Checker, tables: tuple[int, int]) -> None:
-    to, source = (_table(c, index).elem for index in tables)
-    if source is not to:
-        raise c.error(f"type mismatch: table.copy from {source} to {to}")
-    c.apply((I32, I32, I32), ())
+    to, source = (_table(c, index) for index in tables)
+    if source.elem is not to.elem:
+        raise c.error(f"type mismatch: table.copy from {source.elem} to {to.elem}")
+    c.apply((to.address, source.address, _both(to.address, source.address)), ())
 
 
 @rule("table.init")
 def _table_init(c: Checker, immediate: tuple[int, int]) -> None:
     table, segment = immediate
-    to = _table(c, table).elem
+    to = _table(c, table)
     source = _entry(c, c.env.elems, segment, "elem segment")
-    if source is not to:
-        raise c.error(f"type mismatch: table.init from {source} to {to}")
-    c.apply((I32, I32, I32), ())
+    if source is not to.elem:
+        raise c.error(f"type mismatch: table.init from {source} to {to.elem}")
+    c.apply((to.address, I32, I32), ())
 
 
 @rule("elem.drop")
@@ -342,7 +349,7 @@ def _address(c: Checker, memarg: tuple[int, int, int]) -> tuple[ValType, ValType
     address = _memory(c, memory)
     if align >= c.row.width.bit_length():
         raise c.error("alignment must not be larger than natural")
-    if offset > M32:
+    if offset > M32 and address is I32:
         raise c.error("offset out of range")
     return address, c.row.value or BOTTOM
 
@@ -406,7 +413,7 @@ def _memory_fill(c: Checker, index: int) -> None:
 @rule("memory.copy")
 def _memory_copy(c: Checker, memories: tuple[int, int]) -> None:
     to, source = (_memory(c, index) for index in memories)
-    c.apply((to, source, I32), ())
+    c.apply((to, source, _both(to, source)), ())
 
 
 @rule("memory.init")

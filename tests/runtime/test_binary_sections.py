@@ -238,11 +238,7 @@ def test_limits_are_read_as_64_bits() -> None:
         (module(section(TYPE, b"\x60\x01\x64\x70\0")), "function-references"),
         (module(section(TYPE, b"\x60\x01\x63\0\0")), "function-references"),
         (module(section(TABLE, b"\x40\0\x70\0\x01\xd0\x70\x0b")), "function-references"),
-        (module(section(TABLE, b"\x70\x04\0")), "memory64"),
-        (module(section(MEMORY, b"\x05\0\0")), "memory64"),
         (module(section(MEMORY, b"\x03\0\0")), "threads"),
-        (module(section(MEMORY, b"\x08\0\0")), "custom-page-sizes"),
-        (module(section(MEMORY, b"\x0c\0\0")), "custom-page-sizes"),
         (module(section(13, b"\0\0")), "exceptions"),
         (module(section(IMPORT, b"\0\0\x04\0\0")), "exceptions"),
         (module(section(EXPORT, b"\0\x04\0")), "exceptions"),
@@ -275,6 +271,10 @@ def test_what_other_proposals_define_is_unsupported(data: bytes, feature: str) -
         (module(section(TYPE, b"\x60\x01\x7b\0")), "simd"),
         (one_body(b"\xfd\x0c" + bytes(16) + b"\x0b"), "simd"),
         (one_body(b"\xfd\x80\x02\x0b"), "relaxed-simd"),
+        (module(section(TABLE, b"\x70\x04\0")), "memory64"),
+        (module(section(MEMORY, b"\x05\0\0")), "memory64"),
+        (module(section(MEMORY, b"\x08\0\0")), "custom-page-sizes"),
+        (module(section(MEMORY, b"\x0c\0\0")), "custom-page-sizes"),
     ],
 )
 def test_a_feature_that_is_off_is_unsupported(data: bytes, feature: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hostsdk.cli.wast_engine import ScriptEngine, Tier
 from hostsdk.cli.wast_script import TEXT_FORMAT, run_script
 from runtime import EngineConfig, Feature
-from tests.support.spec import NO_SCRIPTS, SPEC_COUNTS, spec_json, spec_scripts
+from tests.support.spec import NO_SCRIPTS, SPEC_COUNTS, script_id, spec_json, spec_scripts
 
 #: What a command may be skipped for.
 REASONS = {TEXT_FORMAT} | {feature.text for feature in Feature if feature not in EngineConfig().features}
@@ -34,7 +34,7 @@ def expected_failures(tier: Tier) -> set[str]:
 @pytest.mark.spec
 @pytest.mark.parametrize("tier", TIERS)
 @pytest.mark.parametrize("every", MODES)
-@pytest.mark.parametrize("script", spec_scripts() or [NO_SCRIPT], ids=lambda path: path.stem if path else "none")
+@pytest.mark.parametrize("script", spec_scripts() or [NO_SCRIPT], ids=script_id)
 def test_script(script: Path, every: int | None, tier: Tier, record_property: Callable[[str, object], None]) -> None:
     """Every command of the specification's scripts passes, also when the execution is suspended and resumed on its
     way; one is skipped only for a feature that the engine doesn't have, or because it is in the text format."""
@@ -43,8 +43,8 @@ def test_script(script: Path, every: int | None, tier: Tier, record_property: Ca
     counts |= {f"skipped: {reason}": count for reason, count in tally.skipped.items()}
     mode = "plain" if every is None else f"suspend {every}"
     record_property(SPEC_COUNTS, (mode if tier == "interpreter" else f"{tier} {mode}", counts))
-    known = {entry for entry in expected_failures(tier) if entry.partition(":")[0] == script.stem}
-    failed = {f"{script.stem}:{line.split(':')[1]}": line for line in tally.failed}
+    known = {entry for entry in expected_failures(tier) if entry.partition(":")[0] == script_id(script)}
+    failed = {f"{script_id(script)}:{line.split(':')[1]}": line for line in tally.failed}
     assert not [line for entry, line in failed.items() if entry not in known], "commands failed"
     assert not known - failed.keys(), "commands are listed as failing but passed"
     assert tally.skipped.keys() <= REASONS, "commands were skipped for something that the engine has"

@@ -29,10 +29,25 @@ def spec_dir() -> Path | None:
     return path if path.is_dir() else None
 
 
+#: Proposals that the engine has and the specification hasn't yet; the scripts of each lie in a folder of its own.
+PROPOSALS = ("custom-page-sizes",)
+
+
 def spec_scripts() -> list[Path]:
-    """The scripts of the specification itself; those of proposals lie in folders of their own."""
+    """The scripts of the specification itself, and of `PROPOSALS`."""
     folder = spec_dir()
-    return [] if folder is None else sorted(folder.glob("*.wast"))
+    if folder is None:
+        return []
+    merged = sorted(folder.glob("*.wast"))
+    return merged + [path for name in PROPOSALS for path in sorted(folder.joinpath("proposals", name).glob("*.wast"))]
+
+
+def script_id(script: Path | None) -> str:
+    """The name of a script's test: with the proposal that it belongs to, where that is not merged."""
+    if script is None:
+        return "none"
+    parent = script.parent.name
+    return f"{parent}/{script.stem}" if parent in PROPOSALS else script.stem
 
 
 def spec_json(script: Path) -> Path:

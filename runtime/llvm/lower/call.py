@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...errors import TrapCode
-from ...types import FuncType
+from ...types import I32, FuncType
 from .. import abi
 from ..emitter import Emitter, return_type
 from .registry import lowers
@@ -41,7 +41,9 @@ def _call_indirect(e: Emitter, immediate: Any) -> None:
     index = e.pop()
     args = e.take(len(type_.params))
     cell = e.fixed(e.layout.tables + 8 * table)
-    wide = e.value(f"zext i32 {index} to i64") if index[0] == "%" else index
+    wide = index
+    if index[0] == "%" and e.module.env.tables[table].address is I32:
+        wide = e.value(f"zext i32 {index} to i64")
     e.trap_if(e.value(f"icmp uge i64 {wide}, {e.ours('i64', cell, 8)}"), TrapCode.UNDEFINED_ELEMENT)
     entry = e.value(f"getelementptr [16 x i8], ptr {e.ours('ptr', cell, 0)}, i64 {wide}")
     have = e.ours("i32", entry, 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...errors import TrapCode
-from ...limits import PAGE
+from ...types import I32, I64, ValType
 from .. import abi
 from ..builder import GUEST, RARELY
 from ..emitter import Emitter
@@ -14,30 +14,42 @@ from .registry import Lowering, lowers, register
 _VALUES = {"i32": ("i32", 32), "i64": ("i64", 64), "f32": ("float", 32), "f64": ("double", 64)}
 
 
-def _address(e: Emitter, offset: int, width: int, index: int) -> str:
-    """Where an access goes, checked. The sum can't wrap: both parts have 32 bits, and it 64."""
+#: No memory reaches so far: an address is cut down to this before anything is added to it.
+_NOWHERE = 1 << 62
+
+
+def address_of(e: Emitter, offset: int, width: int, index: int) -> str:
+    """Where an access goes, checked. No sum wraps: both parts have 32 bits, or are cut down."""
     base, cell = e.memory(index)
+    type_ = e.module.env.memories[index]
     text = e.pop()
     if text[0] != "%":
         known = int(text) + offset
-        if known + width > e.module.env.memories[index].min * PAGE:
+        if known >= _NOWHERE:
+            e.trap_if("true", TrapCode.OUT_OF_BOUNDS_MEMORY)
+            return base
+        if known + width > type_.min * type_.page:
             e.trap_if(e.value(f"icmp ugt i64 {known + width}, {e.ours('i64', cell, 8)}"), TrapCode.OUT_OF_BOUNDS_MEMORY)
         return e.field(base, known)
-    start = e.value(f"zext i32 {text} to i64")
-    reach = offset + width
+    start = text if type_.address is I64 else e.value(f"zext i32 {text} to i64")
+    reach = min(offset, _NOWHERE) + width
     if e.checked.get((index, text), 0) < reach:
         if reach <= abi.SLACK:
             near, on = e.name(), e.name()
-            e.emit(f"br i1 {e.value(f'icmp ugt i64 {start}, %safe{index}')}, label %{near}, label %{on}{RARELY}")
+            e.emit(f"br i1 {e.value(f'icmp uge i64 {start}, %safe{index}')}, label %{near}, label %{on}{RARELY}")
             with e.aside(near):
-                _check(e, start, reach, cell)
+                _check(e, _cut(e, start, type_.address), reach, cell)
                 e.jump(on)
             e.start(on)
         else:
-            _check(e, start, reach, cell)
+            _check(e, _cut(e, start, type_.address), reach, cell)
         e.checked[index, text] = reach
     place = e.value(f"getelementptr i8, ptr {base}, i64 {start}")
-    return e.field(place, offset)
+    return e.field(place, min(offset, _NOWHERE))
+
+
+def _cut(e: Emitter, start: str, address: ValType) -> str:
+    return e.value(f"call i64 @llvm.umin.i64(i64 {start}, i64 {_NOWHERE})") if address is I64 else start
 
 
 def _check(e: Emitter, start: str, reach: int, cell: str) -> None:
@@ -50,7 +62,7 @@ def _load(type_: str, bits: int, width: int, signed: bool) -> Lowering:
 
     def lower(e: Emitter, immediate: Any) -> None:
         _, offset, index = immediate
-        place = _address(e, offset, width // 8, index)
+        place = address_of(e, offset, width // 8, index)
         if width == bits:
             e.push(type_, e.value(f"load {type_}, ptr {place}, align 1{GUEST}"))
             return
@@ -66,7 +78,7 @@ def _store(type_: str, bits: int, width: int) -> Lowering:
     def lower(e: Emitter, immediate: Any) -> None:
         _, offset, index = immediate
         value = e.pop()
-        place = _address(e, offset, width // 8, index)
+        place = address_of(e, offset, width // 8, index)
         if width == bits:
             e.emit(f"store {type_} {value}, ptr {place}, align 1{GUEST}")
             return
@@ -79,13 +91,17 @@ def _store(type_: str, bits: int, width: int) -> Lowering:
 @lowers("memory.size")
 def _size(e: Emitter, index: Any) -> None:
     _, cell = e.memory(index)
-    pages = e.value(f"lshr i64 {e.ours('i64', cell, 8)}, 16")
-    e.push("i32", e.value(f"trunc i64 {pages} to i32"))
+    type_ = e.module.env.memories[index]
+    pages = e.ours("i64", cell, 8)
+    if type_.page > 1:
+        pages = e.value(f"lshr i64 {pages}, {type_.page.bit_length() - 1}")
+    wide = type_.address is I64
+    e.push("i64" if wide else "i32", pages if wide else e.value(f"trunc i64 {pages} to i32"))
 
 
 @lowers("memory.grow")
 def _grow(e: Emitter, index: Any) -> None:
-    e.request("memory.grow", index, e.take(1), "i32")
+    e.request("memory.grow", index, e.take(1), abi.ir_type(e.module.env.memories[index].address))
 
 
 @lowers("memory.init")
@@ -105,10 +121,18 @@ def _data_drop(e: Emitter, segment: Any) -> None:
     e.request("data.drop", segment)
 
 
-def _range(e: Emitter, index: int, start: str, size: str) -> tuple[str, str]:
-    """A range of a memory, checked: its address and its size as i64."""
+def _widened(e: Emitter, text: str, type_: ValType) -> str:
+    """A number of an address type as an i64 to which another may be added."""
+    if text[0] != "%":
+        return str(min(int(text), _NOWHERE))
+    return _cut(e, text, I64) if type_ is I64 else e.value(f"zext i32 {text} to i64")
+
+
+def _range(e: Emitter, index: int, start: str, size: str, sizes: ValType) -> tuple[str, str]:
+    """A range of a memory, checked: its address and its size as i64. `sizes` is the type of `size`."""
+    address = e.module.env.memories[index].address
     base, cell = e.memory(index)
-    wide, count = (e.value(f"zext i32 {v} to i64") if v[0] == "%" else v for v in (start, size))
+    wide, count = _widened(e, start, address), _widened(e, size, sizes)
     end = e.value(f"add nuw nsw i64 {wide}, {count}")
     e.trap_if(e.value(f"icmp ugt i64 {end}, {e.ours('i64', cell, 8)}"), TrapCode.OUT_OF_BOUNDS_MEMORY)
     return e.value(f"getelementptr i8, ptr {base}, i64 {wide}"), count
@@ -122,15 +146,17 @@ def _library(e: Emitter, name: str) -> str:
 def _copy(e: Emitter, immediate: Any) -> None:
     to, source = immediate
     size, start, at = e.pop(), e.pop(), e.pop()
-    begin, count = _range(e, source, start, size)
-    place, _ = _range(e, to, at, size)
+    memories = e.module.env.memories
+    sizes = I64 if memories[to].address is memories[source].address is I64 else I32
+    begin, count = _range(e, source, start, size, sizes)
+    place, _ = _range(e, to, at, size, sizes)
     e.value(f"call ptr {_library(e, 'memmove')}(ptr {place}, ptr {begin}, i64 {count})")
 
 
 @lowers("memory.fill")
 def _fill(e: Emitter, index: Any) -> None:
     size, value, at = e.pop(), e.pop(), e.pop()
-    place, count = _range(e, index, at, size)
+    place, count = _range(e, index, at, size, e.module.env.memories[index].address)
     byte = e.value(f"and i32 {value}, 255")
     e.value(f"call ptr {_library(e, 'memset')}(ptr {place}, i32 {byte}, i64 {count})")
 

@@ -26,6 +26,13 @@ def _asked(name: str, takes: int, gives: str | None) -> Lowering:
     return lower
 
 
+def _asked_size(name: str, takes: int) -> Lowering:
+    def lower(e: Emitter, index: Any) -> None:
+        e.request(name, index, e.take(takes), abi.ir_type(e.module.env.tables[index].address))
+
+    return lower
+
+
 def _asked_pair(name: str) -> Lowering:
     def lower(e: Emitter, immediate: Any) -> None:
         first, second = immediate
@@ -38,11 +45,11 @@ for _name, _takes, _gives in (
     ("ref.func", 0, "i64"),
     ("table.get", 1, "i64"),
     ("table.set", 2, None),
-    ("table.size", 0, "i32"),
-    ("table.grow", 2, "i32"),
     ("table.fill", 3, None),
     ("elem.drop", 0, None),
 ):
     register(_name, _asked(_name, _takes, _gives))
+register("table.size", _asked_size("table.size", 0))
+register("table.grow", _asked_size("table.grow", 2))
 register("table.copy", _asked_pair("table.copy"))
 register("table.init", _asked_pair("table.init"))
