@@ -68,7 +68,7 @@ def load(data: bytes) -> Code:
     """The code of an object file. Raises LoadError."""
     try:
         image, symbols = link(data)
-    except (struct.error, IndexError, ValueError, UnicodeDecodeError) as error:
+    except (struct.error, IndexError, ValueError, OverflowError, MemoryError) as error:
         raise LoadError(f"not an object file of ours: {error}") from None
     return place(image, symbols)
 

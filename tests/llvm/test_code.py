@@ -132,7 +132,7 @@ def test_linking_survives_any_byte(place: int, value: int) -> None:
     data[place % len(data)] = value
     try:
         link(bytes(data))
-    except (LoadError, ValueError, IndexError, struct.error):
+    except (LoadError, ValueError, IndexError, OverflowError, MemoryError, struct.error):
         pass
 
 
