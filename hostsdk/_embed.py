@@ -118,13 +118,14 @@ class Export:
         """Parameter and result types."""
         return self.func.type
 
-    def __call__(self, *args: int | float | V128) -> Any:
-        """Like `Instance.call` without options."""
-        return self._call(args, None, None, None)
-
-    def _call(
-        self, args: tuple[Any, ...], interrupt: Interrupt | None, timeout: float | None, steps: int | None
+    def __call__(
+        self,
+        *args: int | float | V128,
+        interrupt: Interrupt | None = None,
+        timeout: float | None = None,
+        steps: int | None = None,
     ) -> Any:
+        """`Instance.call` of this export."""
         instance = self._instance
         if instance._closed or instance._raw.abandoned is not None:
             instance._check_usable()
@@ -306,7 +307,7 @@ class Instance:
         export = self.exports.get(name)
         if export is None:
             raise MissingExport(Text.NO_EXPORT(name=name))
-        return export._call(args, interrupt, timeout, steps)
+        return export(*args, interrupt=interrupt, timeout=timeout, steps=steps)
 
     def start(self, name: str, *args: int | float | V128) -> Execution:
         """A call to be run step by step, kept and saved. Nothing has run yet. Raises MissingExport, TypeError,

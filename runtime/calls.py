@@ -6,6 +6,7 @@ from .errors import NestedSuspension, StateError, Trap, TrapCode
 from .exec import run as running
 from .exec.context import ExecContext
 from .exec.interrupt import Interrupt
+from .exec.run import run
 from .exec.state import (
     Dropped,
     Exited,
@@ -78,7 +79,7 @@ def run_through(
     """Start or resume, with default processing. `timeout` is in seconds and holds for all of it. With `faults`,
     injected restarts are handed back, too."""
     deadline = None if timeout is None else ctx.requests.clock.monotonic() + timeout
-    outcome = running.run(ctx, interrupt, deadline=deadline)
+    outcome = run(ctx, interrupt, deadline)
     if type(outcome) is Returned:
         return outcome
     while not (faults and isinstance(outcome, Suspended) and isinstance(outcome.reason, Injected)):

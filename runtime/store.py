@@ -45,6 +45,10 @@ class Store:
         Raises Trap where such calls are nested too deeply: each takes its share of the Python stack.
         """
         above = current()
+        if above is None and self._spare and self.limits.steps is None:
+            spare = self._spare.pop()
+            spare.requests.injector = self.injector
+            return spare
         config = self.engine.config
         if above is not None:
             if above.nesting >= above.limits.nesting or near_end(CALLBACK):
@@ -54,10 +58,6 @@ class Store:
                 above.tier, above.limits, requests, above.driver, self.counters, config.callbacks,
                 depth=above.depth, nesting=above.nesting + 1, cells=above.cells,
             )  # fmt: skip
-        if self._spare and self.limits.steps is None:
-            spare = self._spare.pop()
-            spare.requests.injector = self.injector
-            return spare
         requests = Requests(config.clock, self.injector)
         if self.limits.steps is not None:
             requests.steps = [self.limits.steps]
@@ -66,7 +66,8 @@ class Store:
     def recycle(self, ctx: ExecContext) -> None:
         """Take back the context of a call that has returned. Nobody may hold it any more."""
         requests = ctx.requests
-        usual = requests.parent is None and requests.exit_code is None and requests.steps is None
-        if usual and len(self._spare) < _SPARE:
+        if requests.parent is None and requests.exit_code is None and requests.steps is None:
             ctx.reuse()
-            self._spare.append(ctx)
+            # Two threads at once may leave one more than enough.
+            if len(self._spare) < _SPARE:
+                self._spare.append(ctx)

@@ -86,9 +86,9 @@ class ExecContext:
         """Be fresh again, after an execution that has returned and that nobody holds."""
         self.state = State.READY
         self.depth = self.nesting = self.cells = self.hosts = 0
-        self.trace.clear()
-        self.traced = None
-        self.touched.clear()
+        if self.traced is not None:
+            self.trace.clear()
+            self.traced = None
         self.requests.checks = 0
         self.requests.skip = False
 

@@ -20,7 +20,8 @@ def enter_group(ctx: ExecContext, instance: Instance) -> None:
 
     Raises ReentrancyError where another execution is suspended in it, or runs in it on another thread.
     """
-    active = instance.group.root().active
+    group = instance.group
+    active = group.active if group.parent is None else group.root().active
     thread = threading.get_ident()
     if ctx in active:
         if active[-1] is not ctx:
@@ -61,6 +62,7 @@ def arrive(ctx: ExecContext, instance: Instance) -> None:
 def leave_groups(ctx: ExecContext) -> None:
     """The execution has ended: give back every group that it was in."""
     for instance in ctx.touched:
-        active = instance.group.root().active
+        group = instance.group
+        active = group.active if group.parent is None else group.root().active
         if ctx in active:
             active.remove(ctx)

@@ -104,7 +104,13 @@ class Requests:
         """Set the word if a request is standing."""
         inbox: Requests | None = self
         while inbox is not None:
-            if inbox.injector is not None or inbox.steps is not None or inbox.urgent:
+            if (
+                inbox.injector is not None
+                or inbox.steps is not None
+                or inbox.exit_code is not None
+                or inbox.expired
+                or (inbox.attachments and inbox.urgent)
+            ):
                 self.word[0] = 1
                 return
             inbox = inbox.parent

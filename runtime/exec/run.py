@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 
 from ..errors import LimitError, StateError, Trap
-from ..instances.func import FuncInst, TailCall, Unwind, WasmFunc
+from ..instances.func import FuncInst, TailCall, Unwind
 from ..instances.instance import Instance
 from ..values import Value
 from . import drop as dropping
@@ -46,7 +46,7 @@ def prepare(ctx: ExecContext, func: FuncInst, args: tuple[Value, ...]) -> ExecCo
     return ctx
 
 
-def run(ctx: ExecContext, interrupt: Interrupt | None = None, *, deadline: float | None = None) -> Outcome:
+def run(ctx: ExecContext, interrupt: Interrupt | None = None, deadline: float | None = None) -> Outcome:
     """Start, or go on after a suspension, until the next outcome.
 
     `interrupt` and `deadline` (on the clock's monotonic scale) hold for this run. Raises StateError for an execution
@@ -54,19 +54,24 @@ def run(ctx: ExecContext, interrupt: Interrupt | None = None, *, deadline: float
     where too little of Python's own stack is left; nothing changes then.
     """
     fresh = ctx.state is State.READY
-    if not fresh and ctx.state is not State.SUSPENDED:
-        raise StateError(f"an execution that is {ctx.state.value} can't be run")
+    running = move(ctx.state, State.RUNNING)
     if near_end(RUN):
         raise LimitError(f"Python's recursion limit is near: a call needs {RUN} frames")
-    instance = _entry_instance(ctx)
+    instance = ctx.next_call[0].instance if ctx.next_call is not None else _waiting_instance(ctx)
     if instance is not None:
         arrive(ctx, instance)
-    ctx.state = move(ctx.state, State.RUNNING)
+    ctx.state = running
     requests = ctx.requests
-    # What a check has reported is answered by the resume. A wait or a question was no check, and what is thrown in
-    # takes the place of the operation with its check.
-    requests.skip = ctx.reported and ctx.throw is None and bool(ctx.frames) and isinstance(ctx.frames[-1], HostFrame)
-    requests.arm(interrupt, deadline)
+    if not fresh:
+        # What a check has reported is answered by the resume. A wait or a question was no check, and what is thrown in
+        # takes the place of the operation with its check.
+        innermost = ctx.frames[-1] if ctx.frames else None
+        requests.skip = ctx.reported and ctx.throw is None and isinstance(innermost, HostFrame)
+    armed = interrupt is not None or deadline is not None
+    if armed:
+        requests.arm(interrupt, deadline)
+    else:
+        requests.refresh()
     if not fresh:
         ctx.throw = exit_signal(requests) or ctx.throw
     above, _here.ctx = _here.ctx, ctx
@@ -74,7 +79,8 @@ def run(ctx: ExecContext, interrupt: Interrupt | None = None, *, deadline: float
         outcome = _loop(ctx)
     finally:
         _here.ctx = above
-        requests.disarm()
+        if armed:
+            requests.disarm()
     return _settle(ctx, outcome)
 
 
@@ -90,10 +96,7 @@ def current() -> ExecContext | None:
     return _here.ctx
 
 
-def _entry_instance(ctx: ExecContext) -> Instance | None:
-    if ctx.next_call is not None:
-        func = ctx.next_call[0]
-        return func.instance if isinstance(func, WasmFunc) else None
+def _waiting_instance(ctx: ExecContext) -> Instance | None:
     for frame in ctx.frames:
         if isinstance(frame, WasmFrame):
             return frame.func.instance
@@ -177,10 +180,10 @@ def _ended(error: BaseException) -> Outcome:
 
 
 def _settle(ctx: ExecContext, outcome: Outcome) -> Outcome:
-    ctx.state = move(ctx.state, STATE_OF[type(outcome)])
-    if ctx.state is not State.SUSPENDED:
-        if ctx.state is not State.RETURNED:
-            shadow.restore(ctx, ctx.state.value)
+    state = ctx.state = move(ctx.state, STATE_OF[type(outcome)])
+    if state is not State.SUSPENDED:
+        if state is not State.RETURNED:
+            shadow.restore(ctx, state.value)
         leave_groups(ctx)
         ctx.touched.clear()
     return outcome

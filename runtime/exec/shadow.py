@@ -18,7 +18,7 @@ NAME = "__stack_pointer"
 def note(ctx: ExecContext, instance: Instance) -> None:
     """Remember the stack pointer of an instance that is being entered for the first time."""
     if instance not in ctx.touched:
-        pointer = pointer_of(instance)
+        pointer = instance.stack_pointer if instance.stack_pointer_known else pointer_of(instance)
         ctx.touched[instance] = None if pointer is None else (pointer, pointer.value)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from sys import _getframe, getrecursionlimit
 
 #: Frames that a run needs at most, host functions of usual depth included.
 RUN = 120
@@ -12,9 +12,18 @@ CALLBACK = 280
 
 def near_end(reserve: int) -> bool:
     """Whether fewer than `reserve` frames are left, of a limit that may have been set very low."""
-    limit = sys.getrecursionlimit()
+    limit = getrecursionlimit()
     try:
-        sys._getframe(max(limit - reserve, limit // 2))
+        # Every call asks: the usual answer is that there is no frame that deep.
+        _getframe(limit - reserve)
+    except ValueError:
+        return False
+    return limit >= 2 * reserve or _deeper_than(limit // 2)
+
+
+def _deeper_than(depth: int) -> bool:
+    try:
+        _getframe(depth)
     except ValueError:
         return False
     return True

@@ -48,8 +48,9 @@ class State(enum.Enum):
     DROPPED = "dropped"
 
 
-#: The legal moves. Whatever is not a key here is final.
+#: The legal moves. A state that leads nowhere is final.
 MOVES: dict[State, frozenset[State]] = {
+    **dict.fromkeys(State, frozenset[State]()),
     State.READY: frozenset({State.RUNNING, State.DROPPED}),
     State.RUNNING: frozenset(
         {State.SUSPENDED, State.RETURNED, State.TRAPPED, State.FAILED, State.EXITED, State.DROPPED}
@@ -58,12 +59,9 @@ MOVES: dict[State, frozenset[State]] = {
 }
 
 
-_NONE: frozenset[State] = frozenset()
-
-
 def move(old: State, new: State) -> State:
     """`new`, where the move is legal. Raises StateError otherwise."""
-    if new not in MOVES.get(old, _NONE):
+    if new not in MOVES[old]:
         raise StateError(f"an execution that is {old.value} can't become {new.value}")
     return new
 

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 
 import attrs
 
@@ -61,10 +61,11 @@ class HostCode(Protocol):
 
 @attrs.frozen(eq=False, repr=False)
 class HostFunc:
-    """A function of the host."""
+    """A function of the host. It belongs to no instance."""
 
     type: FuncType
     code: HostCode
+    instance: ClassVar[None] = None
 
     @property
     def name(self) -> str:

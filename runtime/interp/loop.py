@@ -33,6 +33,8 @@ Outside: TypeAlias = Callable[[ExecContext, WasmFunc], bool]
 class Machine:
     """One run of the interpreter within an execution: the frame at hand and those that wait for it."""
 
+    __slots__ = ("base", "cells", "cells_before", "ctx", "gone", "outside", "prepared", "room", "stack", "word")
+
     def __init__(self, ctx: ExecContext, prepared: Preparer, size: int, outside: Outside | None = None) -> None:
         self.ctx = ctx
         self.prepared = prepared
@@ -170,8 +172,10 @@ class Machine:
         return below, caller.next  # type: ignore[return-value]  # every call site has one
 
     def _finish(self, site: Site, regs: Registers) -> tuple[Value, ...]:
+        self.ctx.depth = self.base - 1
+        self.ctx.cells = self.cells_before
         slots = site.slots
-        return self._done((regs[slots[0]],) if len(slots) == 1 else tuple([regs[i] for i in slots]))
+        return (regs[slots[0]],) if len(slots) == 1 else tuple([regs[i] for i in slots])
 
     def _done(self, values: tuple[Value, ...]) -> tuple[Value, ...]:
         self.ctx.depth = self.base - 1

@@ -44,15 +44,16 @@ class Interpreter:
 
     def call(self, ctx: ExecContext, func: WasmFunc, args: tuple[Value, ...]) -> tuple[Value, ...]:
         """Call `func`. May suspend."""
-        find = prepared if ctx.requests.steps is None else prepared_counting
+        requests = ctx.requests
+        find = prepared if requests.steps is None else prepared_counting
         code = find(func)
         if ctx.depth >= ctx.limits.frames or ctx.cells + code.size > ctx.limits.cells:
             raise Trap(TrapCode.STACK_OVERFLOW)
         if ctx.counters.count_wasm_calls:
             ctx.counters.wasm_calls += 1
         regs = [func.instance, *args, *code.tail]
-        if ctx.requests.word[0]:
-            found = check(ctx.requests)
+        if requests.word[0]:
+            found = check(requests)
             if found is not None:
                 ctx.depth += 1
                 ctx.cells += code.size

@@ -200,7 +200,8 @@ def test_linked_instances_come_back_linked() -> None:
     restored, top = reload(ctx, above.instance, lookup(ask))
     control.answer(restored, 100)
     assert control.run(restored) == Returned((100 + 7 + 6,))
-    bottom = top.funcs[0].instance  # type: ignore[union-attr]
+    bottom = top.funcs[0].instance
+    assert bottom is not None
     assert (top.tables[0], top.memories[0], top.globals[0]) == (
         bottom.tables[0], bottom.memories[0], bottom.globals[0]
     )  # fmt: skip
