@@ -82,7 +82,7 @@ class Context(Generic[S]):
         self._execution = execution
         self._call: Call | None = None
         self._caller: RuntimeInstance | None = None
-        self._resources = Resources(binding.resources, self._step, self._turn, self._record)
+        self._resources = Resources(binding.resources, self._step, self._turn, self._record, binding.module.name)
         self._memory = GuestMemory(self)
 
     @property
@@ -150,7 +150,7 @@ class Context(Generic[S]):
         name = getattr(fn, "__name__", "")
 
         def get() -> int:
-            identity = table.find(table.add(fn(), close=release), object).identity
+            identity = table.find(table.add(fn(), close=release, owner=self._binding.module.name), object).identity
             call.recorded().held.append((identity, name))
             return identity
 

@@ -55,6 +55,7 @@ from ._messages import Text
 from ._module import HostModule
 from ._outcomes import CallInterrupted, CallStopped, Timeout, Unanswered
 from ._question import Question
+from ._resource_kinds import load_resources
 from ._resources import ResourceTable
 from ._types import FuncRef, P, W, Wasm
 
@@ -425,10 +426,6 @@ class Instance:
     # Saving --------------------------------------------------------------------------------------------------------
 
     def _save_hosts(self) -> dict[str, object]:
-        if len(self.resources):
-            handle = self.resources.handles()[0]
-            value = self.resources.get(handle, object)
-            raise SnapshotError(f"resource {handle}, a {type(value).__name__}, is open and can't be saved")
         saved: dict[str, object] = {}
         for binding in self._bindings:
             hook = binding.module.save_hook
@@ -464,6 +461,7 @@ class Instance:
                 if hook is not None and binding.module.name in restored.extra["hosts"]:
                     binding.module.close_state(binding.state)
                     binding.state = hook(restored.extra["hosts"][binding.module.name])
+            load_resources(self.resources, restored.extra["resources"], self._bindings)
         except BaseException:
             self.close()
             raise

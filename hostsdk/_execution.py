@@ -34,6 +34,7 @@ from ._explain import explain
 from ._module import HostModule
 from ._numbers import NUMBERS
 from ._outcomes import Outcome, Returned, Suspended
+from ._resource_kinds import save_resources
 
 if TYPE_CHECKING:
     from ._embed import Instance, Module
@@ -178,9 +179,13 @@ class Execution:
         """The execution, with its instance and all that is linked to it, as bytes. It can still go on itself.
 
         Raises SnapshotError naming what can't be saved: a live object that a host function holds, a state without a
-        save hook, an open resource.
+        save hook, an open resource of a class that no host module has said how to save.
         """
-        extra = {"name": self.name, "args": list(map(_plain, self.args)), "hosts": self.instance._save_hosts()}
+        inst = self.instance
+        extra = {
+            "name": self.name, "args": list(map(_plain, self.args)), "hosts": inst._save_hosts(),
+            "resources": save_resources(inst.resources, inst._bindings),
+        }  # fmt: skip
         return snapshot.save(self._context, self.instance._raw, extra)
 
     @classmethod

@@ -88,6 +88,8 @@ class Text(enum.Enum):
     CALLBACKS = 'callbacks= is "nested" or "scheduled"; got {value}'
     GUEST_KIND = "guest({name!r}): the second argument is the export's type, FuncRef[[u32], u32] say; got {value}"
     HOOK_TWICE = "HostModule {module!r}: @{module}.{hook} is already there; a module has one"
+    RESOURCE = "HostModule {module!r}: write resource(Cursor, save=function, load=function); got {name}={value}"
+    RESOURCE_TWICE = "HostModule {module!r}: resource({kind}) is already there; a module says once how a class is saved"
     STATE = "HostModule {module!r}: state= is a function that makes the state of one instance; got {value}"
     ERRORS_TABLE = "Errors: {value} is not an exception class with an error number from 1 to 32767"
 

@@ -12,6 +12,7 @@ from ._context import BlockingContext, Context
 from ._decorators import Callbacks, Options, Plain, Restartable
 from ._errors import Errors, SignatureError
 from ._messages import Text
+from ._resource_kinds import ResourceKind
 from ._signature import Contexts, FunctionSpec, HostCallable, Style, read_signature, style_of
 from ._types import FuncRef, P, R, S, Steps, T, W
 
@@ -61,6 +62,7 @@ class HostModule(Generic[S]):
         self._functions: dict[str, FunctionSpec] = {}
         self._save: Callable[[Any], object] | None = None
         self._load: Callable[[Any], Any] | None = None
+        self._kinds: dict[type[Any], ResourceKind] = {}
 
     @property
     def functions(self) -> Mapping[str, FunctionSpec]:
@@ -77,6 +79,11 @@ class HostModule(Generic[S]):
         """What `@load` registered."""
         return self._load
 
+    @property
+    def resource_kinds(self) -> Mapping[type[Any], ResourceKind]:
+        """What `resource` registered."""
+        return MappingProxyType(self._kinds)
+
     def make_state(self) -> S:
         """The state for a new instance; None where the module has none."""
         state: S = None if self._state is None else self._state()  # type: ignore[assignment]  # S is None then
@@ -92,6 +99,7 @@ class HostModule(Generic[S]):
         SignatureError for what can't be called."""
         other = copy.copy(self)
         other._functions = dict(self._functions)
+        other._kinds = dict(self._kinds)
         other._state = _factory(self.name, state)
         return other
 
@@ -116,6 +124,29 @@ class HostModule(Generic[S]):
         is closed then. Gives `fn` back. Raises SignatureError for a second hook."""
         self._load = self._hook("load", self._load, fn)
         return fn
+
+    def resource(
+        self,
+        kind: type[T],
+        *,
+        save: Callable[[T], object],
+        load: Callable[[S, Any], T],
+        close: Callable[[T], object] | None = None,
+    ) -> None:
+        """Register how resources of class `kind`, whoever added them, are saved: `save(obj)` gives plain data, or
+        raises SnapshotError for one that can't be saved as it is now; `load(state, data)` makes the object again, under
+        the number that the guest holds, once the state is loaded. `close` ends what `load` made. Raises SignatureError
+        for what is no class, for what can't be called, and for a second registration."""
+        asked: dict[str, tuple[object, bool]] = {
+            "kind": (kind, isinstance(kind, type)), "save": (save, callable(save)), "load": (load, callable(load)),
+            "close": (close, close is None or callable(close)),
+        }  # fmt: skip
+        for name, (value, right) in asked.items():
+            if not right:
+                raise SignatureError(Text.RESOURCE(module=self.name, name=name, value=repr(value)), self.name)
+        if kind in self._kinds:
+            raise SignatureError(Text.RESOURCE_TWICE(module=self.name, kind=kind.__name__), self.name)
+        self._kinds[kind] = ResourceKind(kind, save, load, close)
 
     def _hook(self, name: str, old: HostCallable | None, fn: HostCallable) -> HostCallable:
         if old is not None:

@@ -11,6 +11,7 @@ import heapq
 import itertools
 import secrets
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, TypeVar
 
 import attrs
@@ -28,6 +29,8 @@ class Resource:
     identity: int
     value: Any
     close: Callable[[Any], object] | None = None
+    #: The host module that added it; None for the embedder's.
+    owner: str | None = None
 
 
 @attrs.define(eq=False)
@@ -42,12 +45,29 @@ class ResourceTable:
     # an object of the table that it is loaded into.
     _identities: Iterator[int] = attrs.field(factory=lambda: itertools.count(secrets.randbits(62)))
 
-    def add(self, value: object, *, close: Callable[[Any], object] | None = None) -> int:
-        """Keep `value`; its number. `close` is called with it when it is closed, by `close` or with the instance."""
+    def add(self, value: object, *, close: Callable[[Any], object] | None = None, owner: str | None = None) -> int:
+        """Keep `value`; its number. `close` is called with it when it is closed, by `close` or with the instance.
+        `owner` names the host module that adds it."""
         handle = heapq.heappop(self._free) if self._free else self._next
         self._next = max(self._next, handle + 1)
-        self._put(handle, Resource(next(self._identities), value, close))
+        self._put(handle, Resource(next(self._identities), value, close, owner))
         return handle
+
+    def put(self, handle: int, resource: Resource) -> None:
+        """Keep a resource that was saved, under the number that it had. Raises HandleError for one in use, or one that
+        can't be a number."""
+        if handle in self._by_handle or not 0 <= handle < 1 << 31 or resource.identity in self._handles:
+            raise HandleError(f"{handle} can't be a resource's number here")
+        self._reserve(handle)
+        self._put(handle, resource)
+
+    def _reserve(self, handle: int) -> None:
+        for fresh in range(self._next, handle):
+            heapq.heappush(self._free, fresh)
+        self._next = max(self._next, handle + 1)
+        if handle in self._free:
+            self._free.remove(handle)
+            heapq.heapify(self._free)
 
     def _put(self, handle: int, resource: Resource) -> None:
         self._by_handle[handle] = resource
@@ -95,11 +115,7 @@ class ResourceTable:
             self.close(to)
         del self._by_handle[handle]
         heapq.heappush(self._free, handle)
-        for fresh in range(self._next, to):
-            heapq.heappush(self._free, fresh)
-        self._next = max(self._next, to + 1)
-        self._free = [number for number in self._free if number != to]
-        heapq.heapify(self._free)
+        self._reserve(to)
         self._put(to, resource)
 
     def remove(self, handle: int) -> Any:
@@ -153,6 +169,8 @@ class Resources:
     _turn: Callable[[Exception], None]
     #: The record of the call at hand; None for a call that has none.
     _record: Callable[[], Record | None]
+    #: The name of the module whose function it is.
+    _owner: str
 
     def get(self, handle: int, kind: type[T]) -> T:
         """The object of a number that the guest passed. Raises HandleError (EBADF) where there is none or one of
@@ -199,8 +217,9 @@ class Resources:
         return self._step(kind, label, perform)
 
     def add(self, obj: object, *, close: Callable[[Any], object] | None = None) -> int:
-        """Keep an object; the number for the guest."""
-        handle: int = self._change("add", type(obj).__name__, lambda: self._table.add(obj, close=close))
+        """Keep an object; the number for the guest. The function's module is its owner."""
+        add = partial(self._table.add, obj, close=close, owner=self._owner)
+        handle: int = self._change("add", type(obj).__name__, add)
         return handle
 
     def close(self, handle: int) -> None:

@@ -78,7 +78,7 @@ from .instances.memory import MemInst
 from .instances.small import GlobalInst
 from .instances.table import TableInst
 from .instantiation import Instantiation, begin_instantiation, instantiate
-from .limits import Limits
+from .limits import Limits, Total, Totals
 from .module import Module
 from .store import Store
 from .types import (
@@ -198,6 +198,8 @@ __all__ = [
     "TailCall",
     "ThreadDriver",
     "TimedOut",
+    "Total",
+    "Totals",
     "TraceLine",
     "Trap",
     "TrapCode",

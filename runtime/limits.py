@@ -6,6 +6,9 @@ setting could matter. The spec allows all of them (appendix "Implementation Limi
 
 from __future__ import annotations
 
+import gc
+import threading
+
 import attrs
 
 #: Locals of one function, parameters included. Four bytes of a module can declare 2^32; other engines stop here too.
@@ -27,6 +30,58 @@ PAGE = 65_536
 #: Pages that a memory can have, by the width of its addresses.
 MAX_PAGES = 65_536
 MAX_PAGES_64 = 1 << 48
+
+
+@attrs.define(eq=False)
+class Total:
+    """What any number of instances use together, on any threads. Shared by whoever was given it."""
+
+    limit: int
+    used: int = 0
+    #: The most that was in use at once.
+    peak: int = 0
+    # Entered again by the thread that holds it where a collection comes in between: what is freed then gives back.
+    _lock: threading.RLock = attrs.field(factory=threading.RLock, init=False, repr=False)
+
+    def take(self, amount: int) -> bool:
+        """Charge `amount`; False, and nothing charged, where it would exceed the limit."""
+        if self._taken(amount):
+            return True
+        # An instance is a ring of objects: one that nobody holds any more may still wait to be found.
+        gc.collect()
+        return self._taken(amount)
+
+    def _taken(self, amount: int) -> bool:
+        with self._lock:
+            if self.used + amount > self.limit:
+                return False
+            self.used += amount
+            self.peak = max(self.peak, self.used)
+            return True
+
+    def give(self, amount: int) -> None:
+        """Return what was taken."""
+        with self._lock:
+            self.used -= amount
+
+
+#: No limit.
+UNLIMITED = 1 << 62
+
+
+def _total(limit: Total | int) -> Total:
+    return limit if isinstance(limit, Total) else Total(limit)
+
+
+@attrs.frozen
+class Totals:
+    """Limits of all instances together whose `Limits` hold this very object: `Totals(memory=1 << 32)`. What an
+    instance took is given back when its memories and tables are freed."""
+
+    #: Bytes of all linear memories.
+    memory: Total = attrs.field(factory=lambda: Total(UNLIMITED), converter=_total)
+    #: Entries of all tables.
+    table: Total = attrs.field(factory=lambda: Total(UNLIMITED), converter=_total)
 
 
 @attrs.frozen
@@ -51,3 +106,5 @@ class Limits:
     steps: int | None = None
     #: Bytes of a module.
     module: int = 1 << 30
+    #: What all instances with the same object here may use together; None for no such limit.
+    totals: Totals | None = None

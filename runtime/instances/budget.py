@@ -1,10 +1,12 @@
-"""What an instance may still allocate: one number for all its memories, one for all its tables."""
+"""What an instance may still allocate: one number for all its memories, one for all its tables. Both count towards
+what all instances together may use, where the embedder has set such a limit."""
 
 from __future__ import annotations
 
 import attrs
 
 from ..errors import LimitError
+from ..limits import Limits, Total
 
 
 @attrs.define(eq=False)
@@ -13,10 +15,21 @@ class Budget:
 
     limit: int
     used: int = 0
+    total: Total | None = None
+
+    @classmethod
+    def of_memories(cls, limits: Limits) -> Budget:
+        """For the linear memories of one instance."""
+        return cls(limits.memory, total=None if limits.totals is None else limits.totals.memory)
+
+    @classmethod
+    def of_tables(cls, limits: Limits) -> Budget:
+        """For the tables of one instance."""
+        return cls(limits.table, total=None if limits.totals is None else limits.totals.table)
 
     def take(self, amount: int) -> bool:
-        """Charge `amount`; False, and nothing charged, where it would exceed the limit."""
-        if self.used + amount > self.limit:
+        """Charge `amount`; False, and nothing charged, where it would exceed a limit."""
+        if self.used + amount > self.limit or (self.total is not None and not self.total.take(amount)):
             return False
         self.used += amount
         return True
@@ -24,8 +37,21 @@ class Budget:
     def give(self, amount: int) -> None:
         """Return what was taken."""
         self.used -= amount
+        if self.total is not None:
+            self.total.give(amount)
+
+    def __del__(self) -> None:
+        # Every memory and table that was charged here holds this: they are all gone.
+        if self.total is not None and self.used:
+            self.total.give(self.used)
 
     def require(self, amount: int, what: str) -> None:
         """Like `take`, but a refusal is a LimitError naming `what`."""
-        if not self.take(amount):
+        if self.take(amount):
+            return
+        if self.total is None or self.used + amount > self.limit:
             raise LimitError(f"{what}: {amount} more on top of {self.used} exceeds the limit of {self.limit}")
+        total = self.total
+        raise LimitError(
+            f"{what}: {amount} more on top of {total.used} exceeds the limit of {total.limit} of all instances together"
+        )

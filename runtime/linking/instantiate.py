@@ -84,7 +84,7 @@ def _add_import(instance: Instance, extern: Extern) -> None:
 
 
 def _allocate_memories(instance: Instance, limits: Limits) -> None:
-    budget = Budget(limits.memory)
+    budget = Budget.of_memories(limits)
     for memory in instance.module.decls.memories:
         try:
             instance.memories.append(MemInst.allocate(memory.type, budget))
@@ -94,7 +94,7 @@ def _allocate_memories(instance: Instance, limits: Limits) -> None:
 
 
 def _allocate_tables(instance: Instance, limits: Limits) -> None:
-    budget = Budget(limits.table)
+    budget = Budget.of_tables(limits)
     for table in instance.module.decls.tables:
         init = None if table.init is None else evaluate(table.init, instance)
         instance.tables.append(TableInst.allocate(table.type, init, budget))

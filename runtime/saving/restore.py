@@ -131,8 +131,8 @@ class _Restorer:
         limits = self.store.limits
         for instance, data in zip(self.instances, self.body["instances"], strict=True):
             decls = instance.module.decls
-            _own(field(data, "memories", list), decls.imported(ExternKind.MEMORY), memories, Budget(limits.memory))
-            _own(field(data, "tables", list), decls.imported(ExternKind.TABLE), tables, Budget(limits.table))
+            _own(field(data, "memories", list), decls.imported(ExternKind.MEMORY), memories, Budget.of_memories(limits))
+            _own(field(data, "tables", list), decls.imported(ExternKind.TABLE), tables, Budget.of_tables(limits))
         made = [self._memory(m, memories.get(i)) for i, m in enumerate(field(self.body, "memories", list))]
         lists = [self._table(t, tables.get(i)) for i, t in enumerate(field(self.body, "tables", list))]
         globals_ = [self._global(g) for g in field(self.body, "globals", list)]
@@ -148,7 +148,7 @@ class _Restorer:
         page = field(data, "page", int)
         if page not in (1, PAGE) or len(content) % page:
             raise corrupt("a memory that is not whole pages")
-        budget = budget or Budget(self.store.limits.memory)
+        budget = budget or Budget.of_memories(self.store.limits)
         if not budget.take(len(content)):
             raise SnapshotError(f"the snapshot's memories exceed the limit of {budget.limit} bytes")
         maximum = field(data, "max", int, type(None))
@@ -159,7 +159,7 @@ class _Restorer:
     def _table(self, data: Any, budget: Budget | None) -> TableInst:
         elem = check.valtype(field(data, "elem", int))
         refs = field(data, "elems", list)
-        budget = budget or Budget(self.store.limits.table)
+        budget = budget or Budget.of_tables(self.store.limits)
         if not elem.is_ref:
             raise corrupt(f"a table of {elem}")
         if not budget.take(len(refs)):

@@ -259,6 +259,14 @@ SIGNATURES: dict[Text, tuple[str, str]] = {
         "@kv.save\ndef a(state): ...\n@kv.save\ndef b(state): ...",
         "HostModule 'kv': @kv.save is already there; a module has one",
     ),
+    Text.RESOURCE: (
+        "kv.resource(list, save=1, load=print)",
+        "HostModule 'kv': write resource(Cursor, save=function, load=function); got save=1",
+    ),
+    Text.RESOURCE_TWICE: (
+        "kv.resource(list, save=len, load=print)\nkv.resource(list, save=len, load=print)",
+        "HostModule 'kv': resource(list) is already there; a module says once how a class is saved",
+    ),
     Text.STATE: (
         "HostModule(kv.name, state={})",
         "HostModule 'kv': state= is a function that makes the state of one instance; got {}",

@@ -21,7 +21,7 @@ from hostsdk import (
     i32,
     sleep,
 )
-from tests.support.inject import STYLES, everywhere, finish, guest, restartable, run_to
+from tests.support.inject import STYLES, everywhere, finish, guest, reload, restartable, run_to
 
 CALL = """(import "h" "f" (func $f (param i32) (result i32)))
   (func (export "run") (param i32) (result i32) (call $f (local.get 0)))"""
@@ -299,3 +299,106 @@ def test_resources_belong_to_a_call() -> None:
     with pytest.raises(StateError):
         kept[0].resources.add("x")
     assert not isinstance(finish(execution), Suspended)
+
+
+# Owners and saving
+
+
+class Cursor:
+    """Something live that can be made again from a number."""
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+        self.closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def _rows() -> HostModule[list[str]]:
+    host = HostModule("rows", state=list[str])
+    host.save(list)
+    host.load(list)
+
+    @host.restartable
+    def f(ctx: BlockingContext[list[str]], fd: i32) -> i32:
+        at = ctx.resources.add(Cursor(7)) if fd < 0 else fd
+        cursor = ctx.resources.get(at, Cursor)
+        ctx.block_until(timeout=1)
+        again = ctx.resources.get(at, Cursor)
+        return 100 * at + cursor.at if again is cursor else -1
+
+    def load(state: list[str], data: int) -> Cursor:
+        state.append(f"made {data}")
+        return Cursor(data)
+
+    host.resource(Cursor, save=lambda cursor: cursor.at, load=load, close=Cursor.close)
+    return host
+
+
+SAVING = """(import "rows" "f" (func $f (param i32) (result i32)))
+  (func (export "run") (param i32) (result i32) (call $f (local.get 0)))"""
+
+
+def test_a_resource_with_hooks_is_saved_and_made_again_under_its_number() -> None:
+    """75: a call that has looked a resource up is saved, loaded beside it and finished; its number and its identity are
+    what they were, free numbers stay free, and the loaded object is closed with its instance."""
+    inst = everywhere(SAVING, _rows())
+    for at in range(3):
+        inst.resources.add(Cursor(at))
+    inst.resources.close(1)
+    execution = inst.start("run", 2)
+    run_to(execution, "in wait")
+    loaded = reload(execution, [_rows()], SAVING)
+    there = loaded.instance
+    assert there.resources.handles() == [0, 2]
+    assert loaded.instance.state(there._bindings[0].module) == ["made 0", "made 2"]
+    made = there.resources.get(2, Cursor)
+    assert there.resources.add(Cursor(9)) == 1
+    assert finish(loaded) == finish(execution) == Returned((202,))
+    there.close()
+    assert made.closed
+
+
+def test_what_is_looked_up_and_closed_before_saving_stays_closed() -> None:
+    """56: closed before the call was saved, its number given to another: the loaded call sees that it is closed."""
+    inst = everywhere(SAVING, _rows())
+    inst.resources.add(Cursor(0))
+    execution = inst.start("run", 0)
+    run_to(execution, "in wait")
+    inst.resources.close(0)
+    assert inst.resources.add(Cursor(5)) == 0
+    loaded = reload(execution, [_rows()], SAVING)
+    outcome = finish(loaded)
+    assert isinstance(outcome, Failed)
+    assert isinstance(outcome.error, HandleError)
+
+
+def test_the_owner_is_named_where_its_resource_cannot_be_saved() -> None:
+    """75: an open resource of a class that nobody has said how to save is named with the module that added it; the call
+    goes on unharmed."""
+    host = HostModule("rows")
+
+    @host.restartable
+    def f(ctx: BlockingContext, fd: i32) -> i32:
+        ctx.resources.add([])
+        ctx.block_until(timeout=1)
+        return fd
+
+    execution = everywhere(SAVING, host).start("run", 4)
+    run_to(execution, "in wait")
+    with pytest.raises(SnapshotError, match=r"resource 0, a list of host module rows, is open .*resource\(list, save="):
+        execution.save()
+    assert finish(execution) == Returned((4,))
+
+
+def test_a_kind_that_the_loading_module_lacks_is_named() -> None:
+    """75: loading fails before anything is entered where the host module doesn't know a saved resource's class."""
+    inst = everywhere(SAVING, _rows())
+    inst.resources.add(Cursor(0))
+    execution = inst.start("run", 0)
+    run_to(execution, "in wait")
+    bare = _rows()
+    bare._kinds.clear()
+    with pytest.raises(SnapshotError, match="resource 0 is a Cursor of host module rows, which makes none here"):
+        reload(execution, [bare], SAVING)

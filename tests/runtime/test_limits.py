@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -19,11 +21,13 @@ from runtime import (
     Returned,
     State,
     Suspended,
+    Totals,
     Trap,
     TrapCode,
     Trapped,
     control,
 )
+from runtime.limits import PAGE
 from tests.support.build import wat
 from tests.support.guests import Guest, resume_all
 from tests.support.hosts import Call, Results, host, imports
@@ -300,3 +304,56 @@ def test_limits_are_values() -> None:
     assert (limits.frames, limits.cells) == (3, Limits().cells)
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         limits.frames = 4  # type: ignore[misc]
+
+
+# All instances together
+
+
+PAGES = """(memory (export "m") 1 9) (table 10 20 funcref)
+  (func (export "grow") (param i32) (result i32) (memory.grow (local.get 0)))
+  (func (export "more") (param i32) (result i32) (table.grow (ref.null func) (local.get 0)))"""
+
+
+def test_instances_share_a_total() -> None:
+    """Spec 4.6.9: memories of several instances count together towards a total, and tables likewise; growth past it is
+    -1, an instance past it a LimitError, and what is freed can be had again."""
+    totals = Totals(memory=3 * PAGE, table=25)
+    limits = Limits(totals=totals)
+    one, two = Guest(PAGES, limits=limits), Guest(PAGES, limits=limits)
+    assert totals.memory.used == 2 * PAGE
+    assert one.call("grow", 1) == 1
+    assert two.call("grow", 1) == -1
+    assert (two.call("more", 6), two.call("more", 5)) == (-1, 10)
+    with pytest.raises(LimitError, match=f"exceeds the limit of {3 * PAGE} of all instances together"):
+        Guest(PAGES, limits=limits)
+    assert (totals.memory.used, totals.memory.peak, totals.table.used) == (3 * PAGE, 3 * PAGE, 25)
+    del one
+    assert two.call("grow", 1) == 1, "what nobody holds any more is found when it is needed"
+    del two
+    gc.collect()
+    assert (totals.memory.used, totals.memory.peak, totals.table.used) == (0, 3 * PAGE, 0)
+
+
+def test_an_instances_own_limit_comes_first() -> None:
+    """A refusal by the instance's own limit leaves the total as it was."""
+    totals = Totals(memory=100 * PAGE)
+    guest = Guest(PAGES, limits=Limits(memory=2 * PAGE, totals=totals))
+    assert (guest.call("grow", 2), guest.call("grow", 1)) == (-1, 1)
+    assert totals.memory.used == 2 * PAGE
+
+
+def test_threads_charge_a_total_exactly() -> None:
+    """A total that instances on several threads use at once comes out even, and is never exceeded."""
+    totals = Totals(memory=20 * PAGE)
+    guests = [Guest(PAGES, limits=Limits(totals=totals)) for _ in range(4)]
+    grown: list[int] = []
+
+    def work(guest: Guest) -> None:
+        grown.append(1 + sum(guest.call("grow", 1) != -1 for _ in range(8)))
+
+    threads = [threading.Thread(target=work, args=(guest,)) for guest in guests]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(grown) * PAGE == totals.memory.used == totals.memory.peak == 20 * PAGE
