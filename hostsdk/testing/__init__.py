@@ -8,15 +8,19 @@ memory, globals, effects and the time taken are compared.
 """
 
 from .._engine import At, Every, Injected, Injector, Never, Randomly
+from .cases import Case
+from .driving import Setting
 from .explore import Exploration, Report, explore
 from .faults import Kind, Thrown
-from .guest import FakeGuest, GuardError
+from .guest import FakeGuest, GuardError, TestGuest
 from .report import Hit, InjectionFailure
 from .scenario import Scenario, World
 from .stepping import SteppingDriver, Stuck
+from .trial import Trial
 
 __all__ = [
     "At",
+    "Case",
     "Every",
     "Exploration",
     "FakeGuest",
@@ -30,9 +34,12 @@ __all__ = [
     "Randomly",
     "Report",
     "Scenario",
+    "Setting",
     "SteppingDriver",
     "Stuck",
+    "TestGuest",
     "Thrown",
+    "Trial",
     "World",
     "explore",
 ]

@@ -18,7 +18,7 @@ from .report import Ending, Hit
 from .scenario import Scenario
 
 if TYPE_CHECKING:
-    from .running import Setting
+    from .driving import Setting
 
 
 @attrs.frozen

@@ -5,16 +5,32 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import attrs
 
 from .._engine import At, Every, Injector, Never, Randomly
+from .cases import Case, mixed
+from .driving import Callbacks, Setting
 from .faults import Kind
 from .report import Ending, Hit, InjectionFailure
-from .running import Callbacks, Run, Setting, run
+from .running import Run, run
 from .scenario import Scenario
 
+
+class Subject(Protocol):
+    """What is run under faults: a scenario, or a test's body."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def saves(self) -> bool: ...
+    @property
+    def timed(self) -> bool: ...
+
+
+#: One run: the subject, the schedule, what is done at each hit, and the setting.
+Runner: TypeAlias = Callable[[Any, Injector, Sequence[Kind], Setting], Run]
 #: Schedules for a number of check points.
 _Schedules: TypeAlias = Callable[[int], Sequence[Injector]]
 #: What is done where nothing else is asked for: everything that needs no other process.
@@ -41,12 +57,15 @@ class Exploration:
     """A scenario and its undisturbed runs. Each method runs it under a family of schedules, with every kind of fault
     and in every setting, and raises InjectionFailure at the first difference."""
 
-    def __init__(self, scenario: Scenario, kinds: Sequence[Kind], settings: Sequence[Setting]) -> None:
+    def __init__(
+        self, scenario: Subject, kinds: Sequence[Kind], settings: Sequence[Setting], runner: Runner = run
+    ) -> None:
         self.scenario = scenario
+        self._run = runner
         self.kinds = tuple(kind for kind in kinds if scenario.saves or not kind.saves)
         self.undisturbed: dict[Setting, Ending] = {}
         for setting in settings:
-            self.undisturbed[setting] = run(scenario, Never(), (Kind.RESTART,), setting).ending
+            self.undisturbed[setting] = runner(scenario, Never(), (Kind.RESTART,), setting).ending
         self._same_everywhere()
 
     @property
@@ -105,13 +124,17 @@ class Exploration:
     def mixed(self, seeds: Iterable[int] = range(10), share: float = 0.2) -> Report:
         """As `random`, but each hit is of another kind, among those after which the call goes on."""
         lasting = [kind for kind in self.kinds if not kind.ends]
-
-        def kinds(seed: int) -> tuple[Kind, ...]:
-            return tuple(random.Random(seed).choices(lasting, k=50))
-
         report = Report()
         for seed in seeds:
-            self._run_all(report, Randomly(seed, share), kinds(seed))
+            self._run_all(report, Randomly(seed, share), mixed(seed, lasting))
+        return report
+
+    def under(self, case: Case) -> Report:
+        """One run, under `case`; in a setting of its own, if need be."""
+        if case.setting not in self.undisturbed:
+            self.undisturbed[case.setting] = self._run(self.scenario, Never(), (Kind.RESTART,), case.setting).ending
+        report = Report()
+        self._one(report, case.schedule, case.kinds, case.setting, self.undisturbed[case.setting])
         return report
 
     # Inside --------------------------------------------------------------------------------------------------------
@@ -131,32 +154,38 @@ class Exploration:
     def _one(
         self, report: Report, schedule: Injector, kinds: tuple[Kind, ...], setting: Setting, ending: Ending
     ) -> None:
+        case = Case(schedule, tuple(kinds), setting)
         try:
-            found = run(self.scenario, schedule, kinds, setting)
+            found = self._run(self.scenario, schedule, kinds, setting)
         except InjectionFailure as failure:
-            told = self._told([str(failure)], schedule, kinds, setting, failure.hits)
-            raise InjectionFailure(told, failure.hits) from None
+            raise self._failure([str(failure)], case, failure.hits) from None
         except Exception as error:
-            error.add_note(self._told([], schedule, kinds, setting, ()))
+            error.add_note(self._told([], case, ()))
             raise
         report._add(found, schedule)
         if kinds[0].ends and found.hits:
             return
         lines = ending.differences(found.ending, timed=self.scenario.timed)
         if lines:
-            raise InjectionFailure(self._told(lines, schedule, kinds, setting, found.hits), found.hits)
+            raise self._failure(lines, case, found.hits)
 
-    def _told(
-        self,
-        lines: list[str],
-        schedule: Injector,
-        kinds: tuple[Kind, ...],
-        setting: Setting,
-        hits: tuple[Hit, ...],
-    ) -> str:
-        names = ", ".join(dict.fromkeys(kind.value for kind in kinds))
-        head = f"{self.scenario.name}, {names} under {schedule}, {setting}:"
-        return "\n".join([head, *lines, *map(str, hits)])
+    def _failure(self, lines: list[str], case: Case, hits: tuple[Hit, ...]) -> InjectionFailure:
+        case = case.cut(len(hits))
+        return InjectionFailure(self._told(lines, case, hits), hits, str(case))
+
+    def _told(self, lines: list[str], case: Case, hits: tuple[Hit, ...]) -> str:
+        names = ", ".join(dict.fromkeys(kind.value for kind in case.kinds))
+        checks = self.undisturbed[case.setting].checks
+        told = [f"{self.scenario.name}: {names} under {case}, of {checks} check points ({case.setting})"]
+        if lines:
+            told += ["what differed:", *_indented(lines)]
+        if hits:
+            told += ["where:", *_indented(map(str, hits))]
+        return "\n".join([*told, f'this run again: --restart-seed={case}, or under(Case.parse("{case}"))'])
+
+
+def _indented(texts: Iterable[str]) -> list[str]:
+    return [f"  {line}" for text in texts for line in text.splitlines()]
 
 
 def explore(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Self
 
-from .._context import Context
+from .._context import BlockingContext
 from .._embed import Instance, Module
-from .._engine import Func
+from .._engine import FakeClock, Limits, State, StateError, Unwind
 from .._module import HostModule
 from .._restart import Call, Manner
+from .scenario import World
+from .shim import Import, shim
 
 #: Bytes that stand before and behind every allocation, and what they are.
 GUARD = 32
@@ -24,19 +26,75 @@ class GuardError(AssertionError):
     """A host function wrote beside what it was given."""
 
 
-class FakeGuest:
+class TestGuest:
+    """A guest in a test, on the clock of `world`, by default one of its own. A context manager: closing ends the host
+    modules' states."""
+
+    __test__ = False
+
+    def __init__(
+        self,
+        module: Module,
+        hosts: Sequence[HostModule[Any]] = (),
+        *,
+        world: World | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self.world = world or World.make()
+        self.instance = Instance(module, hosts, limits=limits or Limits(), engine=self.world.engine)
+        #: Carries out a call; replaced where calls are made under faults.
+        self._carry_out: Callable[[TestGuest, str, Sequence[Any]], Any] = _plainly
+
+    @property
+    def clock(self) -> FakeClock:
+        """The world's clock."""
+        return self.world.clock
+
+    def read(self, addr: int, size: int) -> bytes:
+        """A copy of memory. Raises Trap outside of it."""
+        return self.instance.memory.read(addr, size)
+
+    def write(self, addr: int, data: bytes) -> None:
+        """Write into memory, as the guest itself would. Raises Trap outside of it."""
+        self.instance.memory.write(addr, data)
+
+    def state(self, host: HostModule[Any]) -> Any:
+        """A host module's state. Raises KeyError for one that the guest was not given."""
+        return self.instance.state(host)
+
+    def call(self, name: str, *args: int | float) -> Any:
+        """Call an export; its result. Raises what `Instance.call` raises."""
+        return self._carry_out(self, name, args)
+
+    def close(self) -> None:
+        """End the host modules' states and close what is open."""
+        self.instance.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+class FakeGuest(TestGuest):
     """Memory that a host function can be tried on, without a guest program.
 
         guest = FakeGuest(kv)
         key, out = guest.put(b"name"), guest.alloc(64)
         assert guest.call("kv.get", key, 4, out, 64) == 5
 
-    Every piece of memory handed out has guard bytes on both sides, which are looked at after each call. A context
-    manager: closing ends the host modules' states.
+    Every piece of memory handed out has guard bytes on both sides, which are looked at after each call.
     """
 
-    def __init__(self, *hosts: HostModule[Any], pages: int = 2) -> None:
-        self.instance = Instance(Module.from_bytes(_module(pages)), hosts)
+    def __init__(self, *hosts: HostModule[Any], pages: int = 2, world: World | None = None) -> None:
+        if not 1 <= pages <= 127:
+            raise ValueError(f"1 to 127 pages of {_PAGE} bytes, not {pages}")
+        imports = tuple(
+            Import(host.name, name, spec.signature.type) for host in hosts for name, spec in host.functions.items()
+        )
+        super().__init__(shim(imports, pages), hosts, world=world)
+        self._indexes = {each.export: n for n, each in enumerate(imports, 1)}
         self._next = _BASE
         self._rooms: list[tuple[int, int]] = []
 
@@ -57,36 +115,49 @@ class FakeGuest:
         self.instance.memory.write(addr, data)
         return addr
 
-    def read(self, addr: int, size: int) -> bytes:
-        """A copy of memory. Raises Trap outside of it."""
-        return self.instance.memory.read(addr, size)
+    def index(self, name: str) -> int:
+        """The index of a host function in the guest's function table, to be passed where a function takes a FuncRef:
+        a host function stands for the guest's own. Raises KeyError."""
+        return self._indexes[name]
 
     def call(self, name: str, *args: int | float) -> Any:
         """Call a host function, `module.function`, with WebAssembly values as a guest passes them; its result.
 
         Raises what the function raises, KeyError for a name that is not there, and GuardError.
         """
-        module, _, function = name.rpartition(".")
-        bound = self.instance._functions[module, function]
+        if name not in self._indexes:
+            raise KeyError(name)
         try:
-            return Func(bound.func, self.instance._store).call(*args)
+            return self._carry_out(self, name, args)
         finally:
             self.check()
 
     @contextmanager
-    def context(self, host: HostModule[Any]) -> Iterator[Context[Any]]:
-        """A context for calling a plain function of `host` directly, as the Python function that it is:
-        `with guest.context(kv) as ctx: get(ctx, "name", …)`. Raises KeyError for a module that the guest was not given.
+    def context(self, host: HostModule[Any]) -> Iterator[BlockingContext[Any]]:
+        """A context for calling a function of `host` directly, as the Python function that it is:
+        `with guest.context(kv) as ctx: get(ctx, "name", …)`.
+
+        It serves plain functions and restartable `def`s: waits are waited for on the world's clock, callbacks are
+        called. What would leave the stack, a question say, is a StateError: use `call` for that, and for generators.
+        Raises KeyError for a module that the guest was not given.
         """
         binding = next((b for b in self.instance._bindings if b.module is host), None)
         if binding is None:
             raise KeyError(host.name)
-        ctx: Context[Any] = Context(binding, self.instance._store.context())
-        ctx._call = Call(Manner(f"{host.name} in a test"))
+        execution = self.instance._store.context()
+        ctx: BlockingContext[Any] = BlockingContext(binding, execution)
+        call = Call(Manner(f"{host.name} in a test", restartable=True), execution.limits.journal, None, execution)
+        ctx._call, ctx._caller = call, self.instance._raw
+        execution.state = State.RUNNING
         try:
             yield ctx
+        except Unwind:
+            says = f"{host.name} in a test: it has to leave the stack, which only a call by a guest can"
+            raise StateError(says) from None
         finally:
-            ctx._call = None
+            if call.record is not None:
+                _release(binding, call)
+            execution.state, ctx._call = State.RETURNED, None
             self.check()
 
     def check(self) -> None:
@@ -98,21 +169,14 @@ class FakeGuest:
                     wrong = next(i for i, byte in enumerate(found) if byte != _MARK)
                     raise GuardError(f"byte {start + wrong:#x} was written, {side} the {size} bytes at {addr:#x}")
 
-    def close(self) -> None:
-        """End the host modules' states and close what is open."""
-        self.instance.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
+def _plainly(guest: TestGuest, name: str, args: Sequence[Any]) -> Any:
+    return guest.instance.call(name, *args)
 
 
-def _module(pages: int) -> bytes:
-    """A module that has a memory, exports it, and does nothing."""
-    if not 1 <= pages <= 127:
-        raise ValueError(f"1 to 127 pages of {_PAGE} bytes, not {pages}")
-    memory = bytes([5, 3, 1, 0, pages])
-    export = bytes([7, 10, 1, 6]) + b"memory" + bytes([2, 0])
-    return b"\0asm\1\0\0\0" + memory + export
+def _release(binding: Any, call: Call) -> None:
+    """Let go of what the function acquired, newest first."""
+    held = call.recorded().held
+    while held:
+        identity, _ = held.pop()
+        binding.resources.close(binding.resources.handle_of(identity))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 
 from .._engine import TraceLine, render
-from .._outcomes import Outcome, Returned, Suspended
+from .._outcomes import Returned, Suspended
 from .faults import Kind
 
 
@@ -16,18 +16,23 @@ class Hit:
     check: int
     kind: Kind
     backtrace: tuple[str, ...]
+    #: Source lines of the host functions that were entered, innermost first.
+    sources: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         head = f"{self.kind.value} at check point {self.check}"
-        return f"{head}, in\n{render(self.backtrace)}" if self.backtrace else head
+        lines = [f"{head}, in", render(self.backtrace)] if self.backtrace else [head]
+        return "\n".join([*lines, *(f"  at {line}" for line in self.sources)])
 
 
 class InjectionFailure(AssertionError):
     """A run under faults differed from the undisturbed one, or left something behind. The message names the faults,
     the check points and where they lay."""
 
-    def __init__(self, message: str, hits: tuple[Hit, ...] = ()) -> None:
+    def __init__(self, message: str, hits: tuple[Hit, ...] = (), case: str = "") -> None:
         super().__init__(message)
+        #: What the run was made under, for `Case.parse`; empty where it was none in particular.
+        self.case = case
         #: The check points that were hit, in order.
         self.hits = hits
 
@@ -81,8 +86,8 @@ def _memories(mine: tuple[bytes, ...], its: tuple[bytes, ...]) -> list[str]:
     return lines
 
 
-def describe(outcome: Outcome | None) -> str:
-    """An outcome in words that are equal for equal outcomes; None stands for a call that was dropped."""
+def describe(outcome: object) -> str:
+    """An outcome in words that are equal for equal outcomes; whatever is none stands for a call that was dropped."""
     match outcome:
         case Returned(values):
             return f"returned ({', '.join(map(_exact, values))})"

@@ -186,7 +186,7 @@ def test_planted_mistakes_are_found(planted: Planted) -> None:
     assert planted.kinds[0].value in text
     assert "callbacks nested" in text
     assert [hit.kind for hit in caught.value.hits] == [planted.kinds[0]]
-    assert f"at check point {caught.value.hits[0].check}, in\n    0 host  h.f(" in text
+    assert f"at check point {caught.value.hits[0].check}, in\n      0 host  h.f(" in text
     assert "wasm  run(" in text
 
 
@@ -317,7 +317,7 @@ def test_what_cant_be_saved_says_so() -> None:
 
     with pytest.raises(Exception, match="can't be saved") as caught:
         explore(_scene(f)).exhaustive()
-    assert "save under At" in "".join(caught.value.__notes__)
+    assert "save under save@" in "".join(caught.value.__notes__)
     assert Kind.SAVE not in explore(_scene(f, saves=False)).kinds
 
 
