@@ -14,6 +14,7 @@ from .exec.state import (
     Injected,
     Outcome,
     OutOfSteps,
+    Preempted,
     Returned,
     Status,
     Suspended,
@@ -57,7 +58,7 @@ def handle_restart_once(
             ctx.requests.sleep(ctx.driver, outcome.reason.waits)
         finally:
             ctx.requests.disarm()
-    elif not isinstance(outcome.reason, Injected):
+    elif not isinstance(outcome.reason, (Injected, Preempted)):
         return outcome
     return running.run(ctx, interrupt, deadline=deadline)
 

@@ -14,7 +14,7 @@ import attrs
 from .clock import Alarm, Clock
 from .inject import Injector
 from .interrupt import Attachment, Interrupt
-from .state import ExitSignal, Injected, Interrupted, OutOfSteps, Status, Suspended, TimedOut, make_exit
+from .state import ExitSignal, Injected, Interrupted, OutOfSteps, Preempted, Status, Suspended, TimedOut, make_exit
 from .wait import Driver, WaitSet, Waker
 
 #: Value of a cell that asks running code to look for requests.
@@ -49,6 +49,10 @@ class Requests:
     expired: bool = False
     #: Instructions left, in one element that the counting code shares; None where nobody counts.
     steps: list[int] | None = None
+    #: The turn is over. For this execution alone: a plain call nested in it can't leave the stack for that.
+    preempted: bool = False
+    #: Turns by the count of check points instead of by time, where the order has to be the same each time.
+    turns: Injector | None = None
     #: Whether what `check` found last was asked of a parent.
     inherited: bool = False
     _alarm: Alarm | None = None
@@ -65,6 +69,14 @@ class Requests:
         for cell in self.cells:
             cell.value = ALL_ONES
         self.waker.wake()
+
+    def preempt(self) -> None:
+        """Ask the execution to give up its turn at its next check point, if it computes; a wait goes on. From any
+        thread."""
+        self.preempted = True
+        self.word[0] = 1
+        for cell in self.cells:
+            cell.value = ALL_ONES
 
     def exit(self, code: int) -> None:
         """Ask the execution to end with `code`. From any thread; the first code wins."""
@@ -103,6 +115,9 @@ class Requests:
     def refresh(self) -> None:
         """Set the word if a request is standing."""
         inbox: Requests | None = self
+        if self.preempted or self.turns is not None:
+            self.word[0] = 1
+            return
         while inbox is not None:
             if (
                 inbox.injector is not None
@@ -142,8 +157,8 @@ class Requests:
 
 
 def check(requests: Requests) -> Suspended | None:
-    """The first request that stands, in the order exit, user interrupt, timeout, budget, injected fault; None to
-    go on.
+    """The first request that stands, in the order exit, user interrupt, timeout, budget, preemption, injected fault;
+    None to go on.
 
     An exit is raised, since it can't be resumed. The first check after a resume is answered with None: that check
     has been reported, and every resume must make progress. An outer execution's request stays standing: it is for
@@ -161,7 +176,7 @@ def check(requests: Requests) -> Suspended | None:
         # Asked first, so that every check point is counted, and what an injector does there (setting an interrupt,
         # say) is seen at this very check point; reported last.
         faults = {id(inbox): _injected(inbox) for inbox in chain if inbox.injector is not None}
-        for source in (_interrupted, _expired, _exhausted, lambda inbox, own: faults.get(id(inbox))):
+        for source in (_interrupted, _expired, _exhausted, _preempted, lambda inbox, own: faults.get(id(inbox))):
             for inbox in chain:
                 found = source(inbox, inbox is requests)
                 if found is not None:
@@ -199,6 +214,14 @@ def _exhausted(inbox: Requests, own: bool) -> Suspended | None:
     if inbox.steps is None or inbox.steps[0] >= 0:
         return None
     return Suspended(Status.ETOYWASMRESTART, OutOfSteps())
+
+
+def _preempted(inbox: Requests, own: bool) -> Suspended | None:
+    if not own:
+        return None
+    over = inbox.preempted or (inbox.turns is not None and inbox.turns.fires(inbox.checks))
+    inbox.preempted = False
+    return Suspended(Status.ETOYWASMRESTART, Preempted()) if over else None
 
 
 def _injected(inbox: Requests) -> Suspended | None:

@@ -30,6 +30,7 @@ from .state import (
     Injected,
     Interrupted,
     Outcome,
+    Preempted,
     Returned,
     State,
     Status,
@@ -81,6 +82,8 @@ def run(ctx: ExecContext, interrupt: Interrupt | None = None, deadline: float | 
         _here.ctx = above
         if armed:
             requests.disarm()
+        if above is not None:  # what was asked of it meanwhile, and this activation couldn't answer
+            above.requests.refresh()
     return _settle(ctx, outcome)
 
 
@@ -165,7 +168,7 @@ def _suspended(ctx: ExecContext) -> Suspended:
     if why is None:
         raise StateError("an execution left the stack without a reason")
     ctx.counters.suspensions[type(why.reason).__name__] += 1
-    ctx.reported = isinstance(why.reason, (Interrupted, TimedOut, Injected))
+    ctx.reported = isinstance(why.reason, (Interrupted, TimedOut, Injected, Preempted))
     return why
 
 

@@ -84,6 +84,11 @@ class OutOfSteps:
 
 
 @attrs.frozen
+class Preempted:
+    """Reason: its turn is over, and others want the thread."""
+
+
+@attrs.frozen
 class Waiting:
     """Reason: a host function waits, and the driver wants the thread back meanwhile."""
 
