@@ -12,6 +12,7 @@ import click
 COMMANDS: Final = {
     "hosts": "Show the installed host modules.",
     "info": "Show versions, and what is available here.",
+    "new": "Make a package with a host module.",
     "run": "Run a program.",
     "wast": "Run WebAssembly's own test scripts.",
 }
