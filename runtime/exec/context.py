@@ -59,6 +59,10 @@ class ExecContext:
     depth: int = 0
     nesting: int = 0
     cells: int = 0
+    #: Executions that were begun on top of this one, in its instances, and have not ended.
+    covered: int = 0
+    #: Those on top of which this one was begun, once for each group.
+    over: list[ExecContext] = attrs.field(factory=list)
     #: Host functions that wait for a callee or an event, or are live.
     hosts: int = 0
     #: Where an error has been on its way out, innermost first.

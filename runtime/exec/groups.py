@@ -36,6 +36,8 @@ def enter_group(ctx: ExecContext, instance: Instance) -> None:
             if reason is not None:
                 active.remove(ctx)
                 raise ReentrancyError(reason)
+            below.covered += 1
+            ctx.over.append(below)
     ctx.thread = thread
 
 
@@ -66,3 +68,7 @@ def leave_groups(ctx: ExecContext) -> None:
         active = group.active if group.parent is None else group.root().active
         if ctx in active:
             active.remove(ctx)
+    if ctx.over:
+        for below in ctx.over:
+            below.covered -= 1
+        ctx.over.clear()

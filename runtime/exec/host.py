@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from ..errors import RecordError, Trap, TrapCode
+from ..errors import RecordError, ReentrancyError, Trap, TrapCode
 from ..instances.func import FuncInst, HostFunc, TailCall, Unwind, WasmFunc, make_unwind
 from ..instances.instance import Instance
 from ..values import Value
@@ -95,6 +95,8 @@ def enter(
     ctx.hosts -= 1
     if ctx.unwinding:
         raise _swallowed(ctx, func)
+    if ctx.covered:
+        raise _left_open(ctx, func)
     return result  # type: ignore[no-any-return]  # host code's protocol, checked by its own wrapper
 
 
@@ -106,6 +108,16 @@ def _swallowed(ctx: ExecContext, func: HostFunc) -> RecordError:
     ctx.spilled.reverse()
     drop_frames(ctx, ctx.spilled)
     error = RecordError(f"{func.name} swallowed the engine's Unwind (a bare `except:` or `except BaseException:`?)")
+    ctx.passed(error, func, None)
+    return error
+
+
+def _left_open(ctx: ExecContext, func: HostFunc) -> ReentrancyError:
+    """`func` has returned while an execution that it began is suspended in the middle of the guest, whose stack it would
+    be lost from. The error that it deserves; the other execution can still be ended."""
+    error = ReentrancyError(
+        f"{func.name} returned while an execution that it began in its caller's instance is suspended: end that first"
+    )
     ctx.passed(error, func, None)
     return error
 

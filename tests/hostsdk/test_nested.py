@@ -102,6 +102,33 @@ def test_a_suspended_call_keeps_its_instance() -> None:
     assert finish(other) == Returned((2,))
 
 
+def test_a_host_function_cannot_return_over_a_suspended_call() -> None:
+    """31: an execution that a host function begins and leaves suspended stands in the middle of its caller's instance:
+    returning is refused, the outer call fails, and the one that was left can still be finished. One that has ended, or
+    that is in another instance, is in nobody's way."""
+    left: list[Execution] = []
+
+    def body(ctx: BlockingContext[Any], inst: Instance, n: int) -> int:
+        other = guest(TEXT, _calling(_nap)) if n == 1 else inst
+        execution = other.start("spin", 1)
+        outcome = execution.run(steps=50)
+        assert isinstance(outcome, Suspended)
+        left.append(execution)
+        if n == 2:
+            execution.drop()
+        return n
+
+    inst = guest(TEXT, _calling(body))
+    assert [inst.call("run", n) for n in (1, 2)] == [1, 2]
+    left[0].drop()
+    with pytest.raises(ReentrancyError, match=r"h\.f returned while an execution that it began .* is suspended"):
+        inst.call("run", 3)
+    with pytest.raises(ReentrancyError, match="suspended"):
+        inst.call("twice", 1)
+    left[2].drop()
+    assert inst.call("twice", 1) == 2
+
+
 @pytest.mark.parametrize("caught", [False, True])
 def test_a_nested_call_inherits_a_timeout(caught: bool) -> None:
     """31: the outer call's timeout stops a nested one that spins: that one is dropped with NestedSuspension, which
