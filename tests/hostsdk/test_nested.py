@@ -10,6 +10,7 @@ import pytest
 from hostsdk import (
     BlockingContext,
     Context,
+    Execution,
     Exited,
     ExitRequested,
     Failed,
