@@ -14,7 +14,7 @@ from typing import Any
 import attrs
 
 from ._access import Access, Where, check
-from ._codecs import Param, Plain, Settled
+from ._codecs import Param, Plain, Settled, Worded
 from ._engine import OutSpan, ParamShape, Span, Trap, TrapCode, Value
 from ._errors import ConversionError
 from ._layout import Cell, Word, up
@@ -208,29 +208,15 @@ class TaggedCell:
 
 
 @attrs.frozen
-class WordParam:
+class WordParam(Worded):
     """A word that has to be looked at: plain data is its canonical value."""
 
     word: Word
-
-    @property
-    def text(self) -> str:
-        """As an author writes it."""
-        return self.word.text
-
-    @property
-    def shape(self) -> ParamShape:
-        """For the engine."""
-        return self.word.shape
 
     def decode(self, raw: Sequence[Value], at: int, access: Access) -> Plain:
         """The value, which must mean something. Traps where it doesn't."""
         self.word.lift(raw[at], access)
         return raw[at]
-
-    def bind(self, plain: Plain, access: Access) -> object:
-        """What it means."""
-        return self.word.lift(plain, access)
 
     def show(self, plain: Plain) -> str:
         """The value."""

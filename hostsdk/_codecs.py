@@ -250,12 +250,11 @@ class RefParam(Copied):
         return f"<{type(plain).__name__}>"
 
 
-@attrs.frozen
-class PtrParam:
-    """A pointer: plain data is its address."""
+class Worded:
+    """A parameter that is one word of the guest's, which means something else to the function."""
 
-    word: PtrWord
-    where: Where
+    __slots__ = ()
+    word: Word
 
     @property
     def text(self) -> str:
@@ -266,6 +265,18 @@ class PtrParam:
     def shape(self) -> ParamShape:
         """For the engine."""
         return self.word.shape
+
+    def bind(self, plain: Plain, access: Access) -> object:
+        """What the word means."""
+        return self.word.lift(plain, access)
+
+
+@attrs.frozen
+class PtrParam(Worded):
+    """A pointer: plain data is its address."""
+
+    word: PtrWord
+    where: Where
 
     def decode(self, raw: Sequence[Value], at: int, access: Access) -> Plain:
         """The address, checked for one element."""
@@ -273,38 +284,20 @@ class PtrParam:
         check(access, addr, self.word.target.size, self.word.target.align, self.where)
         return addr
 
-    def bind(self, plain: Plain, access: Access) -> object:
-        """A `Ptr`."""
-        return self.word.lift(plain, access)
-
     def show(self, plain: Plain) -> str:
         """The address in hexadecimal."""
         return _hex(plain)
 
 
 @attrs.frozen
-class FuncParam:
+class FuncParam(Worded):
     """A function reference: plain data is its index."""
 
     word: FuncWord
 
-    @property
-    def text(self) -> str:
-        """As an author writes it."""
-        return self.word.text
-
-    @property
-    def shape(self) -> ParamShape:
-        """For the engine."""
-        return self.word.shape
-
     def decode(self, raw: Sequence[Value], at: int, access: Access) -> Plain:
         """The index, unchecked: a comparator that is never called may be null."""
         return raw[at]
-
-    def bind(self, plain: Plain, access: Access) -> object:
-        """A `FuncRef`."""
-        return self.word.lift(plain, access)
 
     def show(self, plain: Plain) -> str:
         """The index."""
