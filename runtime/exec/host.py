@@ -113,7 +113,7 @@ def _swallowed(ctx: ExecContext, func: HostFunc) -> RecordError:
 
 
 def _left_open(ctx: ExecContext, func: HostFunc) -> ReentrancyError:
-    """`func` has returned while an execution that it began is suspended in the guest's middle, on top of its caller. The
+    """`func` has returned while an execution that it began is suspended on top of its caller, in the same instance. The
     error that it deserves; the other execution can still be ended."""
     error = ReentrancyError(
         f"{func.name} returned while an execution that it began in its caller's instance is suspended: end that first"
