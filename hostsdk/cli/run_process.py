@@ -59,13 +59,20 @@ class Ended(Exception):
     """The run is over, with a status and what is to be said about it; nothing where the message is empty."""
 
     def __init__(
-        self, status: int, message: str, trace: Sequence[object] = (), cause: BaseException | None = None
+        self,
+        status: int,
+        message: str,
+        trace: Sequence[object] = (),
+        cause: BaseException | None = None,
+        advice: Sequence[str] = (),
     ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
         self.trace = trace
         self.cause = cause
+        #: Lines that say what to do.
+        self.advice = advice
 
 
 def run(plan: Plan) -> int:
@@ -80,7 +87,7 @@ def run(plan: Plan) -> int:
         except Ended as end:
             status = end.status
             if end.message and not _by_signal(end.cause, signals):
-                tell(plan.file, end.message, end.trace)
+                tell(plan.file, end.message, end.trace, end.advice)
                 if end.cause is not None:
                     tell_traceback(end.cause)
         if signals.timed_out:
@@ -182,7 +189,7 @@ class _Job:
         try:
             return Instance.begin(module, hosts, limits=self.plan.limits)
         except UnlinkableError as error:
-            raise Ended(UNUSABLE, f"unlinkable: {error}{_advice(module, hosts)}") from None
+            raise Ended(UNUSABLE, f"unlinkable: {error}", advice=_advice(module, hosts)) from None
         except LimitError as error:
             raise Ended(UNUSABLE, str(error)) from None
         except Trap as trap:
@@ -269,13 +276,13 @@ def _failed(error: BaseException, trace: Sequence[object]) -> Ended:
     return Ended(HOST_FAILED, f"{what}: {describe(error)}", trace, error)
 
 
-def _advice(module: Module, hosts: list[HostModule[Any]]) -> str:
+def _advice(module: Module, hosts: list[HostModule[Any]]) -> list[str]:
     """What to do about imports for which there is no host module at all."""
     from .hosts import advice
 
     have = {host.name for host in hosts}
     wanted = dict.fromkeys(name for name, _, _ in module.imports if name not in have)
-    return "".join(f"\n{line}" for line in advice(wanted))
+    return advice(wanted)
 
 
 def _listening(host: str, port: int, open_: ExitStack) -> socket.socket:
@@ -294,7 +301,8 @@ def _host(name: HostName | Advertised) -> HostModule[Any]:
         try:
             return name.host.load(name.option)
         except ExtensionError as error:
-            raise Ended(HOST_FAILED, str(error), (), error.__cause__) from None
+            first, *advice = str(error).splitlines()
+            raise Ended(HOST_FAILED, first, (), error.__cause__, advice) from None
     if "" not in sys.path:
         sys.path.append("")
     try:

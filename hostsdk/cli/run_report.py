@@ -16,9 +16,10 @@ _OUTER: Final = 8
 _OURS: Final = {"hostsdk", "runtime", "importlib"}
 
 
-def tell(file: str, message: str, trace: Sequence[object] = ()) -> None:
-    """Say that something is wrong with `file`, and the frames in which it happened, innermost first."""
-    lines = [f"{file}: {message}", *_frames(trace)]
+def tell(file: str, message: str, trace: Sequence[object] = (), advice: Sequence[str] = ()) -> None:
+    """Say that something is wrong with `file`, what to do about it, and the frames in which it happened, innermost
+    first."""
+    lines = [f"{file}: {message}", *advice, *_frames(trace)]
     _write("\n".join(map(plain, lines)))
 
 

@@ -249,10 +249,12 @@ def test_nobody_reads_its_output(room: Path) -> None:
 
 
 def test_missing_imports_beside_wasi(room: Path) -> None:
-    """Without its host module, the program's missing import is named, and none of WASI's."""
+    """Without its host module, the program's missing import is named, and none of WASI's; then what to install."""
     done = hostsdk("run", "prog.wasm", cwd=room)
     assert done.status == 126
-    assert done.err == "prog.wasm: unlinkable: unknown import: env.wait (function (i32) -> (i32))\n"
+    first, hint = done.err.splitlines()[:2]
+    assert first == "prog.wasm: unlinkable: unknown import: env.wait (function (i32) -> (i32))"
+    assert hint.startswith("no installed package has a host module 'env'; install one that does (hostsdk-env ")
 
 
 def test_it_starts_light(room: Path) -> None:
