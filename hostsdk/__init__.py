@@ -55,7 +55,9 @@ from ._engine import (
     UnlinkableError,
     UnsupportedError,
     WasmError,
+    WasmException,
 )
+from ._engine import TagInst as ExceptionTag
 from ._errors import (
     ERRNO_NEGATIVE,
     WASI_ERRNO,
@@ -131,6 +133,7 @@ __all__ = [
     "Engine",
     "EngineConfig",
     "Errors",
+    "ExceptionTag",
     "Execution",
     "ExitRequested",
     "Exited",
@@ -201,6 +204,7 @@ __all__ = [
     "UnlinkableError",
     "UnsupportedError",
     "WasmError",
+    "WasmException",
     "ask",
     "block_until",
     "call",

@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from ._engine import FuncType, HostFunc, MemInst, RuntimeInstance, TableInst, Trap, TrapCode, WasmFunc
+from ._engine import FuncType, HostFunc, MemInst, RuntimeInstance, TableInst, TagInst, Trap, TrapCode, WasmFunc
 from ._errors import MissingExport
 from ._messages import Text
 from ._resources import ResourceTable
@@ -53,6 +53,14 @@ class Binding:
         if func.type != type_:
             raise Trap(TrapCode.INDIRECT_CALL_TYPE, Text.OTHER_TYPE(index=index, have=func.type, want=type_))
         return func
+
+    def tag(self, caller: RuntimeInstance | None, name: str) -> TagInst:
+        """The tag that the calling instance exports as `name`. Raises MissingExport."""
+        instance = self._instance(caller)
+        found = None if instance is None else instance.exports.get(name)
+        if not isinstance(found, TagInst):
+            raise MissingExport(Text.NO_TAG(name=name))
+        return found
 
     def target(self, caller: RuntimeInstance | None, ref: FuncRef[Any, Any]) -> WasmFunc | HostFunc:
         """What a reference names. Traps as `table_function` does; raises MissingExport for a name without a function

@@ -6,7 +6,21 @@ from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
-from ._engine import Entry, FuncType, HostFunc, Record, Trap, Unwind, Value, WasmFunc, call_back
+from ._engine import (
+    Entry,
+    FuncType,
+    HostFunc,
+    Record,
+    Trap,
+    Unwind,
+    Value,
+    WasmException,
+    WasmFunc,
+    call_back,
+    restore_stack_pointer,
+    stack_pointer,
+)
+from ._errors import MissingExport
 from ._ops import Operation
 from ._restart import answer
 from ._types import FuncRef, Op, P, W
@@ -22,6 +36,8 @@ class CallOp(Operation[W]):
         super().__init__()
         self.func = func
         self.args = args
+        #: What `func` names, as it was looked up for the call made last.
+        self._callee: WasmFunc | HostFunc | None = None
 
     @property
     def label(self) -> str:
@@ -34,7 +50,7 @@ class CallOp(Operation[W]):
         entry = record.next("call", name)
         fresh = entry is None
         if entry is None:
-            entry = record.append("call", name, None, pending=True)
+            entry = record.append("call", name, self._pointer(ctx), pending=True)
         if entry.pending:
             try:
                 record.settle(entry, self._results(ctx, record, entry, fresh))
@@ -43,10 +59,29 @@ class CallOp(Operation[W]):
             except BaseException as error:
                 if isinstance(error, Trap) and not call.manner.catch_traps:
                     record.trapped = record.trapped or error
+                elif isinstance(error, (Trap, WasmException)):
+                    self._put_back(ctx, entry.value)
                 record.fail(entry, error)
                 raise
         values: tuple[Value, ...] = answer(entry)
         return cast("W", self.func.callee.lift(tuple(values), ctx))
+
+    def _pointer(self, ctx: Context[Any]) -> Value:
+        """Where the callee's stack stands before the call: nobody else puts it back if the function catches what the
+        callee threw."""
+        try:
+            self._callee = ctx._binding.target(ctx._caller, self.func)
+        except (Trap, MissingExport):
+            self._callee = None  # the call itself says so
+            return None
+        return stack_pointer(self._callee)
+
+    def _put_back(self, ctx: Context[Any], pointer: Value) -> None:
+        if pointer is not None:
+            try:
+                restore_stack_pointer(ctx._binding.target(ctx._caller, self.func), pointer)
+            except (Trap, MissingExport):
+                return  # the guest has removed the function meanwhile, and what it was can't be told
 
     def _results(self, ctx: Context[Any], record: Record, entry: Entry, fresh: bool) -> tuple[Value, ...]:
         """The callee's results, canonical: of the call made now, or of the one that the record waited for."""
@@ -56,7 +91,7 @@ class CallOp(Operation[W]):
         if not fresh:
             values, record.inbox = record.inbox, None
             return values or ()
-        func = ctx._binding.target(ctx._caller, self.func)
+        func = self._callee or ctx._binding.target(ctx._caller, self.func)
         args = self.func.callee.lower(self.args)
         return call_back(ctx._ctx, func, args, ctx._now.manner.scheduled)
 

@@ -26,6 +26,7 @@ from ._engine import (
     RuntimeInstance,
     State,
     StateError,
+    TagInst,
     WaitSet,
     make_exit,
 )
@@ -121,6 +122,11 @@ class Context(Generic[S]):
     def resources(self) -> Resources:
         """Live objects under numbers that the guest holds."""
         return self._resources
+
+    def tag(self, name: str) -> TagInst:
+        """A tag that the guest exports: `raise WasmException(ctx.tag("error"), 42)`, or to compare with `error.tag`.
+        Raises MissingExport."""
+        return self._binding.tag(self._caller, name)
 
     def peer(self, other: HasState[T]) -> T:
         """Another host module's state for this instance: `ctx.peer(kv)`. Raises KeyError where the instance was not

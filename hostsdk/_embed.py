@@ -34,9 +34,12 @@ from ._engine import (
     StateError,
     Store,
     Table,
+    TagInst,
+    TagType,
     TimedOut,
     Unfinished,
     WasmError,
+    WasmException,
     WasmFunc,
     arguments,
     begin_instantiation,
@@ -254,9 +257,11 @@ class Instance:
         self._bindings: list[Binding] = []
         self._store = Store(engine or _DEFAULT_ENGINE, limits)
         self._functions: dict[tuple[str, str], BoundFunction] = {}
+        self._tags: dict[tuple[str, str], TagInst] = {}
         for host in hosts:
             binding = Binding(host, host.make_state(), self.resources, self)
             self._bindings.append(binding)
+            self._tags.update({(host.name, name): tag for name, tag in host.tags.items()})
             for name, spec in host.functions.items():
                 if (host.name, name) in self._functions:
                     raise ValueError(f"two host modules have a function {host.name}.{name}")
@@ -267,6 +272,8 @@ class Instance:
             bound = self._functions.get((module, name))
             if bound is not None:
                 return bound.func
+            if (module, name) in self._tags:
+                return self._tags[module, name]
             given = imports.get(module, {}).get(name)
             if isinstance(given, Export):
                 return given.func.inst
@@ -342,7 +349,7 @@ class Instance:
         except Unfinished as unfinished:
             suspended = unfinished.outcome
         except Exception as error:
-            if context.trace and not isinstance(error, WasmError):
+            if context.trace and (isinstance(error, WasmException) or not isinstance(error, WasmError)):
                 error.add_note("WebAssembly backtrace, innermost first:\n" + render(context.trace))
             raise
         explanation = execution.explain()
@@ -381,10 +388,13 @@ class Instance:
         return found
 
     def extern(self, name: str, kind: type[Any]) -> Any:
-        """An exported `Memory`, `Table` or `Global`. Raises MissingExport where there is none of this kind."""
+        """An exported `Memory`, `Table`, `Global` or `ExceptionTag`. Raises MissingExport where there is none of this
+        kind."""
         extern: Any = self._raw.exports.get(name)
         made: object = None
-        if kind is Memory and hasattr(extern, "data"):
+        if kind is TagInst or isinstance(extern, TagInst):
+            made = extern if kind is TagInst and isinstance(extern, TagInst) else None
+        elif kind is Memory and hasattr(extern, "data"):
             made = Memory(extern)
         elif kind in (Table, Global) and extern is not None and not isinstance(extern, (WasmFunc, HostFunc)):
             made = kind(extern, self._store)
@@ -452,9 +462,12 @@ class Instance:
             bound = self._functions.get((module, name))
             return None if bound is None else bound.func
 
+        def find_tag(module: str, name: str, type_: TagType) -> TagInst | None:
+            return self._tags.get((module, name))
+
         try:
             self._begin(modules[0], hosts, limits or _LIMITS, engine)
-            restored = snapshot.load(data, {m.hash: m._raw for m in modules}, find, self._store)
+            restored = snapshot.load(data, {m.hash: m._raw for m in modules}, find, self._store, find_tag)
             self._linked(restored.instances[0])
             for binding in self._bindings:
                 hook = binding.module.load_hook

@@ -112,6 +112,8 @@ class Text(enum.Enum):
     SHORT_REPLAY = "{where} returned after {done} of {all} recorded steps; a restartable function must do the same " \
                    "steps again, and a changed function needs a new version"
     NO_EXPORT = "the guest has no function {name!r} among its exports"
+    NO_TAG = "the guest has no tag {name!r} among its exports"
+    TAG_PARAM = "an exception carries numbers, V128 and ExternRef, not '{type}'"
     EXPORT_TYPE = "the guest's {name!r} is {have!r}, not {want!r}"
     ANSWER_TYPE = "class {name}: says no type for the answer; write class {name}(Question[i32])"
 

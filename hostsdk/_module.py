@@ -7,9 +7,10 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Concatenate, Generic, Self, overload
 
-from ._annotations import Place, guest_type, local_names, origin_of
+from ._annotations import Place, guest_type, local_names, origin_of, param_of, show
 from ._context import BlockingContext, Context
 from ._decorators import Callbacks, Options, Plain, Restartable
+from ._engine import FuncType, Ref, Scalar, TagInst, TagType, flat
 from ._errors import Errors, SignatureError
 from ._messages import Text
 from ._resource_kinds import ResourceKind
@@ -60,6 +61,7 @@ class HostModule(Generic[S]):
         self._state = _factory(name, state)
         self._close = close
         self._functions: dict[str, FunctionSpec] = {}
+        self._tags: dict[str, TagInst] = {}
         self._save: Callable[[Any], object] | None = None
         self._load: Callable[[Any], Any] | None = None
         self._kinds: dict[type[Any], ResourceKind] = {}
@@ -68,6 +70,26 @@ class HostModule(Generic[S]):
     def functions(self) -> Mapping[str, FunctionSpec]:
         """The registered functions by the name that guests import."""
         return MappingProxyType(self._functions)
+
+    @property
+    def tags(self) -> Mapping[str, TagInst]:
+        """The tags that `tag` made, by the name that guests import."""
+        return MappingProxyType(self._tags)
+
+    def tag(self, name: str, *params: Any) -> TagInst:
+        """A kind of exception for guests to import: `error = host.tag("error", i32)`, then
+        `raise WasmException(error, 42)`, or `except WasmException as e: if e.tag is error: ...`. `params` say what its
+        exceptions carry. All instances share it. Raises SignatureError."""
+        place = Place(self.name, f"tag({name!r})")
+        if name in self._tags:
+            raise place.error(Text.DUPLICATE)
+        shapes = [param_of(hint, place).shape for hint in params]
+        for hint, shape in zip(params, shapes, strict=True):
+            if not isinstance(shape, Scalar | Ref):
+                raise place.error(Text.TAG_PARAM, type=show(hint))
+        type_ = TagType(FuncType(tuple([t for shape in shapes for t in flat(shape)])))
+        made = self._tags[name] = TagInst(type_, name, self.name)
+        return made
 
     @property
     def save_hook(self) -> Callable[[S], object] | None:
@@ -100,6 +122,7 @@ class HostModule(Generic[S]):
         other = copy.copy(self)
         other._functions = dict(self._functions)
         other._kinds = dict(self._kinds)
+        other._tags = dict(self._tags)
         other._state = _factory(self.name, state)
         return other
 

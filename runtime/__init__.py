@@ -35,6 +35,7 @@ from .exec.host import call_back, check_interrupt, suspend, wait
 from .exec.inject import At, Every, Injector, Never, Randomly
 from .exec.interrupt import Interrupt
 from .exec.restart import Entry, Record
+from .exec.shadow import restore_stack_pointer, stack_pointer
 from .exec.state import (
     Dropped,
     Exited,
@@ -73,6 +74,7 @@ from .hostabi import (
     flat,
 )
 from .instances.budget import Budget
+from .instances.exception import ExnInst, TagInst, WasmException
 from .instances.func import FuncInst, HostFunc, TailCall, Unwind, WasmFunc, make_unwind
 from .instances.instance import Extern, Instance
 from .instances.memory import MemInst
@@ -83,6 +85,7 @@ from .limits import Limits, Total, Totals
 from .module import Module
 from .store import Store
 from .types import (
+    EXNREF,
     EXTERNREF,
     F32,
     F64,
@@ -93,6 +96,7 @@ from .types import (
     GlobalType,
     MemoryType,
     TableType,
+    TagType,
     ValType,
 )
 from .types import V128 as V128_TYPE
@@ -112,6 +116,7 @@ from .values import (
 )
 
 __all__ = [
+    "EXNREF",
     "EXTERNREF",
     "F32",
     "F64",
@@ -139,6 +144,7 @@ __all__ = [
     "ExecContext",
     "ExitRequested",
     "Exited",
+    "ExnInst",
     "Extern",
     "ExternKind",
     "Failed",
@@ -197,6 +203,8 @@ __all__ = [
     "Table",
     "TableInst",
     "TableType",
+    "TagInst",
+    "TagType",
     "TailCall",
     "ThreadDriver",
     "TimedOut",
@@ -216,6 +224,7 @@ __all__ = [
     "Waiting",
     "Waker",
     "WasmError",
+    "WasmException",
     "WasmFrame",
     "WasmFunc",
     "arguments",
@@ -242,8 +251,10 @@ __all__ = [
     "make_unwind",
     "python_results",
     "render",
+    "restore_stack_pointer",
     "run_through",
     "snapshot",
+    "stack_pointer",
     "suspend",
     "to_python",
     "to_wasm",

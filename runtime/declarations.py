@@ -23,6 +23,7 @@ class ExternKind(enum.IntEnum):
     TABLE = 1
     MEMORY = 2
     GLOBAL = 3
+    TAG = 4
 
     @property
     def text(self) -> str:
@@ -35,7 +36,7 @@ Expr: TypeAlias = "Sequence[Op]"
 
 @attrs.frozen
 class Import:
-    """`desc` is a type index for a function."""
+    """`desc` is a type index for a function or a tag."""
 
     module: str
     name: str
@@ -84,6 +85,14 @@ class Global:
     offset: int = 0
 
 
+@attrs.frozen
+class Tag:
+    """A tag of the module's own: the index of its type."""
+
+    type_index: int
+    offset: int = 0
+
+
 class Mode(enum.Enum):
     """How a segment is used."""
 
@@ -124,6 +133,7 @@ class Names:
     funcs: dict[int, str] = attrs.field(factory=dict)
     locals: dict[int, dict[int, str]] = attrs.field(factory=dict)
     globals: dict[int, str] = attrs.field(factory=dict)
+    tags: dict[int, str] = attrs.field(factory=dict)
 
 
 @attrs.frozen
@@ -136,6 +146,7 @@ class Declarations:
     tables: tuple[Table, ...] = ()
     memories: tuple[Memory, ...] = ()
     globals: tuple[Global, ...] = ()
+    tags: tuple[Tag, ...] = ()
     exports: tuple[Export, ...] = ()
     start: int | None = None
     elems: tuple[Elem, ...] = ()

@@ -69,7 +69,6 @@ class TrapCode(enum.Enum):
     STACK_OVERFLOW = "call stack exhausted"
     LIMIT = "limit exceeded"
     NULL_REFERENCE = "null reference"
-    UNCAUGHT_EXCEPTION = "uncaught exception"
     HOST = "host function"
     INTERRUPTED = "interrupted"
 

@@ -50,4 +50,4 @@ WASM_2_0 = (
 )
 #: What this engine has. Presets beyond it are cut to it, so that asking for more is an error that names the feature.
 AVAILABLE = WASM_2_0 | Feature.RELAXED_SIMD | Feature.TAIL_CALL | Feature.EXTENDED_CONST | Feature.MULTI_MEMORY
-AVAILABLE |= Feature.MEMORY64 | Feature.CUSTOM_PAGE_SIZES
+AVAILABLE |= Feature.MEMORY64 | Feature.CUSTOM_PAGE_SIZES | Feature.EXCEPTIONS

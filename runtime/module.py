@@ -14,12 +14,12 @@ import attrs
 
 from .binary.code import bodies, decode_body
 from .binary.sections import decode
-from .declarations import Code, Declarations, ExternKind
+from .declarations import Code, Declarations, ExternKind, Import
 from .errors import InvalidError, LimitError, UnsupportedError
 from .features import AVAILABLE, Feature
 from .instr.model import Op
 from .limits import MAX_MODULE_LOCALS, Limits
-from .types import ExternType, FuncType
+from .types import ExternType, FuncType, TagType
 from .validate.env import Env
 from .validate.function import check_function
 from .validate.layout import Layout
@@ -131,6 +131,10 @@ class Module:
         """Type of a function, by its index; imports come first."""
         return self.env.funcs[index]
 
+    def tag_name(self, index: int) -> str:
+        """The tag's name in the name section, else `tag[index]`. For people only."""
+        return self.decls.names.tags.get(index) or f"tag[{index}]"
+
     def body(self, index: int) -> Body:
         """The body of a function of the module's own, made once.
 
@@ -152,8 +156,14 @@ class Module:
 
     def import_types(self) -> list[tuple[str, str, ExternType]]:
         """Module, name and type of each import, in order."""
-        types = self.env.types
-        return [(i.module, i.name, types[i.desc] if isinstance(i.desc, int) else i.desc) for i in self.decls.imports]
+        return [(i.module, i.name, self.import_type(i)) for i in self.decls.imports]
+
+    def import_type(self, item: Import) -> ExternType:
+        """The type of one import."""
+        if not isinstance(item.desc, int):
+            return item.desc
+        type_ = self.env.types[item.desc]
+        return TagType(type_) if item.kind is ExternKind.TAG else type_
 
     def export_types(self) -> list[tuple[str, ExternType]]:
         """Name and type of each export, in order."""
@@ -166,6 +176,7 @@ class Module:
             ExternKind.TABLE: env.tables,
             ExternKind.MEMORY: env.memories,
             ExternKind.GLOBAL: env.globals,
+            ExternKind.TAG: env.tags,
         }
         return spaces[kind][index]
 

@@ -8,6 +8,6 @@ name and version. The form, which `saving.form` tells, is not durable yet.
 from __future__ import annotations
 
 from .saving.capture import save
-from .saving.restore import HostLookup, Restored, load
+from .saving.restore import HostLookup, Restored, TagLookup, load
 
-__all__ = ["HostLookup", "Restored", "load", "save"]
+__all__ = ["HostLookup", "Restored", "TagLookup", "load", "save"]

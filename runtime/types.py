@@ -33,8 +33,9 @@ F64 = ValType("f64", 0x7C)
 V128 = ValType("v128", 0x7B, slot=16)
 FUNCREF = ValType("funcref", 0x70, is_ref=True)
 EXTERNREF = ValType("externref", 0x6F, is_ref=True)
+EXNREF = ValType("exnref", 0x69, is_ref=True)
 
-VALTYPES: dict[int, ValType] = {t.code: t for t in (I32, I64, F32, F64, V128, FUNCREF, EXTERNREF)}
+VALTYPES: dict[int, ValType] = {t.code: t for t in (I32, I64, F32, F64, V128, FUNCREF, EXTERNREF, EXNREF)}
 
 
 @attrs.frozen(repr=False)
@@ -84,7 +85,19 @@ class GlobalType:
     mutable: bool = False
 
 
-ExternType: TypeAlias = FuncType | TableType | MemoryType | GlobalType
+@attrs.frozen
+class TagType:
+    """The type of a tag: that of a function which takes what its exceptions carry, and gives nothing."""
+
+    type: FuncType
+
+    @property
+    def params(self) -> tuple[ValType, ...]:
+        """What an exception carries."""
+        return self.type.params
+
+
+ExternType: TypeAlias = FuncType | TableType | MemoryType | GlobalType | TagType
 
 
 def describe(type_: ExternType) -> str:
@@ -99,6 +112,8 @@ def describe(type_: ExternType) -> str:
             return f"{_wide(address)}memory with limits {_range(low, high)} {pages}"
         case GlobalType(content, mutable):
             return f"{'mutable' if mutable else 'immutable'} global {content}"
+        case TagType(type_):
+            return f"tag ({' '.join(t.name for t in type_.params)})"
 
 
 def _wide(address: ValType) -> str:
@@ -130,13 +145,14 @@ def matches(have: ExternType, want: ExternType) -> bool:
         case MemoryType(), MemoryType():
             same = have.address is want.address and have.page == want.page
             return same and limits_match(have.min, have.max, want.min, want.max)
-        case GlobalType(), GlobalType():
+        case (GlobalType(), GlobalType()) | (TagType(), TagType()):
             return have == want
         case _:
             return False
 
 
 __all__ = [
+    "EXNREF",
     "EXTERNREF",
     "F32",
     "F64",
@@ -151,6 +167,7 @@ __all__ = [
     "GlobalType",
     "MemoryType",
     "TableType",
+    "TagType",
     "ValType",
     "describe",
     "limits_match",

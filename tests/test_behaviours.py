@@ -15,7 +15,7 @@ _PART = re.compile(r"(\d+)\s*(?:to|-|–)\s*(\d+)|(\d+)")
 
 #: Numbers whose promise can be kept with what there is: threads, wasi-threads and the scheduler are not there yet.
 PROMISED = (
-    {*range(1, 14), *range(15, 29), *range(31, 44), *range(45, 50), 51, 53, 56, 75, 76, 78, 79}
+    {*range(1, 14), *range(15, 44), *range(45, 50), 51, 53, 56, 75, 76, 78, 79}
 )  # fmt: skip
 
 

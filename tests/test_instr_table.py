@@ -9,7 +9,7 @@ from runtime.binary.sections import decode
 from runtime.features import AVAILABLE
 from runtime.instr import control, memory, numeric, simd, table
 from runtime.instr.index import BY_CODE, BY_NAME, absent_opcode, join
-from runtime.instr.model import Immediate, Instr
+from runtime.instr.model import Catch, Immediate, Instr
 from runtime.types import EXTERNREF, F64, I32
 
 from .support.build import run_tool, wasm_tools, wat
@@ -44,6 +44,11 @@ _SAMPLES: dict[Immediate, tuple[str, object]] = {
     Immediate.F64: ("-2.5", -2.5),
     Immediate.REF_TYPE: ("extern", EXTERNREF),
     Immediate.VAL_TYPES: ("(result i32 f64)", (I32, F64)),
+    Immediate.TAG: ("2", 2),
+    Immediate.TRY_TABLE: (
+        "(result i32) (catch 1 0) (catch_ref 0 1) (catch_all 2) (catch_all_ref 300)",
+        (I32, (Catch(1, False, 0), Catch(0, True, 1), Catch(None, False, 2), Catch(None, True, 300))),
+    ),
 }
 
 
@@ -51,7 +56,7 @@ def _text(row: Instr, immediate: str) -> str:
     """`row` as a function body in the text format."""
     name = "select" if row.name == "select_t" else row.name
     match name:
-        case "block" | "loop" | "if":
+        case "block" | "loop" | "if" | "try_table":
             return f"{name} {immediate} end"
         case "else":
             return "if else end"

@@ -31,6 +31,7 @@ from hostsdk import (
     Trapped,
     UnlinkableError,
     UnsupportedError,
+    WasmException,
 )
 
 from .run_options import Advertised, HostName, Plan
@@ -231,6 +232,8 @@ class _Job:
                 return code & 0xFF
             case Trapped(trap):
                 raise Ended(TRAPPED, f"trap: {trap}", trap.backtrace)
+            case Failed(WasmException() as error):
+                raise Ended(TRAPPED, str(error), execution.backtrace)
             case Failed(error):
                 raise _failed(error, execution.backtrace)
             case Suspended():

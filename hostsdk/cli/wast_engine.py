@@ -38,6 +38,7 @@ from runtime import (
     UnsupportedError,
     ValType,
     Value,
+    WasmException,
     WasmFunc,
     begin_instantiation,
     control,
@@ -150,8 +151,8 @@ class ScriptEngine(ScriptHost[Module, Exports, Extern]):
                 return Failure(Category.UNLINKABLE, str(error))
             case Trap(code=TrapCode.STACK_OVERFLOW):
                 return Failure(Category.EXHAUSTION, error.code.value)
-            case Trap(code=TrapCode.UNCAUGHT_EXCEPTION):
-                return Failure(Category.EXCEPTION, error.code.value)
+            case WasmException():
+                return Failure(Category.EXCEPTION, "uncaught exception")
             case Trap():
                 return Failure(Category.TRAP, error.code.value)
             case _:

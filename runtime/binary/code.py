@@ -16,7 +16,7 @@ from ..declarations import Code, Declarations
 from ..errors import MalformedError, UnsupportedError
 from ..features import Feature
 from ..instr.index import BY_CODE, PREFIXES, absent_opcode
-from ..instr.model import Immediate, Instr, Op
+from ..instr.model import Catch, Immediate, Instr, Op
 from ..limits import MAX_NESTING
 from ..types import VALTYPES
 from ..values import M32, M64, f32_from_bits, f64_from_bits
@@ -35,7 +35,7 @@ _SHAPES: dict[Immediate, int] = {
     Immediate.MEMARG: _MEMARG,
     Immediate.BLOCK_TYPE: _BLOCK,
 }
-_IF, _ELSE, _END_CODE, _EMPTY = 0x04, 0x05, 0x0B, 0x40
+_IF, _ELSE, _END_CODE, _TRY_TABLE, _EMPTY = 0x04, 0x05, 0x0B, 0x1F, 0x40
 #: Added to a one-byte negative number: gives its canonical form as an i32.
 _NEGATIVE_BYTE = 0x1_0000_0000 - 0x80
 _NO_ROW = Instr(-1, "no row")
@@ -154,6 +154,10 @@ def decode_expr(data: bytes, pos: int, limit: int, features: Feature, data_count
             else:
                 if byte == _ELSE:
                     _open_else(opened, pc)
+                elif byte == _TRY_TABLE:
+                    opened.append(byte)
+                    if len(opened) > MAX_NESTING:
+                        raise MalformedError("blocks nested too deeply", pc)
                 op, pos = _rare(data, pc, limit, features, dispatch, data_count_present)
                 append(op)
         else:
@@ -174,6 +178,8 @@ def _open_else(opened: bytearray, pc: int) -> None:
 
 def _block_type(data: bytes, pos: int, limit: int, features: Feature) -> tuple[object, int]:
     reader = Reader(data, pos, limit, features)
+    if data[pos] == _EMPTY:
+        return None, pos + 1
     if reader.byte() & 0xC0 == 0x40:
         # One byte with the sign bit: a negative number, so a value type.
         reader.pos = pos
@@ -276,6 +282,21 @@ def _operand(reader: Reader) -> tuple[int, int, int]:
     return operand
 
 
+def _try_table(reader: Reader) -> object:
+    block, reader.pos = _block_type(reader.data, reader.pos, reader.end, reader.features)
+    return block, tuple([_catch(reader) for _ in range(reader.count())])
+
+
+def _catch(reader: Reader) -> Catch:
+    """A clause: bit 0 of its first byte says that the exception itself is handed on, bit 1 that there is no tag."""
+    offset = reader.pos
+    kind = reader.byte()
+    if kind > 3:
+        raise MalformedError("malformed catch clause", offset)
+    tag = None if kind & 2 else reader.u32()
+    return Catch(tag, bool(kind & 1), reader.u32())
+
+
 def _sixteen(reader: Reader) -> bytes:
     return reader.data[reader.skip(16) : reader.pos]
 
@@ -302,4 +323,6 @@ _READERS: dict[Immediate, _Read] = {
     Immediate.F64: lambda reader: f64_from_bits(reader.bits(8)),
     Immediate.REF_TYPE: Reader.heaptype,
     Immediate.VAL_TYPES: Reader.valtypes,
+    Immediate.TAG: Reader.u32,
+    Immediate.TRY_TABLE: _try_table,
 }

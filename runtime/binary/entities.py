@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..declarations import Data, Elem, Export, Expr, ExternKind, Global, Import, Memory, Mode, Table
+from ..declarations import Data, Elem, Export, Expr, ExternKind, Global, Import, Memory, Mode, Table, Tag
 from ..errors import MalformedError, UnsupportedError
 from ..features import Feature
 from ..instr.index import BY_NAME, absent_form
@@ -13,7 +13,6 @@ from .reader import Reader
 
 _REF_FUNC = BY_NAME["ref.func"]
 _FUNC_FORM = 0x60
-_TAG_KIND = 4
 _MODES = {0: Mode.ACTIVE, 2: Mode.ACTIVE, 1: Mode.PASSIVE, 3: Mode.DECLARATIVE}
 
 #: Bits of the flags of limits, and the features behind them; bit 0 says that there is a maximum.
@@ -102,10 +101,10 @@ def expression(reader: Reader) -> Expr:
 def _kind(reader: Reader, message: str) -> ExternKind:
     offset = reader.pos
     kind = reader.byte()
-    if kind == _TAG_KIND:
-        raise UnsupportedError(Feature.EXCEPTIONS.text, "tag", offset=offset)
-    if kind > _TAG_KIND:
+    if kind > ExternKind.TAG:
         raise MalformedError(message, offset)
+    if kind == ExternKind.TAG:
+        reader.require(Feature.EXCEPTIONS, "tag", offset)
     return ExternKind(kind)
 
 
@@ -121,6 +120,8 @@ def import_(reader: Reader) -> Import:
         desc = tabletype(reader)
     elif kind is ExternKind.MEMORY:
         desc = memorytype(reader)
+    elif kind is ExternKind.TAG:
+        desc = _tagtype(reader)
     else:
         desc = globaltype(reader)
     return Import(module, name, kind, desc, offset)
@@ -149,6 +150,19 @@ def global_(reader: Reader) -> Global:
     offset = reader.pos
     type_ = globaltype(reader)
     return Global(type_, expression(reader), offset)
+
+
+def tag(reader: Reader) -> Tag:
+    offset = reader.pos
+    return Tag(_tagtype(reader), offset)
+
+
+def _tagtype(reader: Reader) -> int:
+    """The index of a tag's type. The byte in front of it is for kinds of tags to come."""
+    offset = reader.pos
+    if reader.byte():
+        raise MalformedError("malformed tag attribute", offset)
+    return reader.u32()
 
 
 def elem(reader: Reader) -> Elem:

@@ -9,7 +9,7 @@ from ..declarations import Names
 from ..errors import MalformedError
 from .reader import Reader
 
-_MODULE, _FUNCS, _LOCALS, _GLOBALS = 0, 1, 2, 7
+_MODULE, _FUNCS, _LOCALS, _GLOBALS, _TAGS = 0, 1, 2, 7, 11
 
 
 def decode_names(reader: Reader) -> Names:
@@ -18,6 +18,7 @@ def decode_names(reader: Reader) -> Names:
     funcs: dict[int, str] = {}
     locals_: dict[int, dict[int, str]] = {}
     globals_: dict[int, str] = {}
+    tags: dict[int, str] = {}
     with contextlib.suppress(MalformedError):
         while reader.pos < reader.end:
             kind = reader.byte()
@@ -30,10 +31,12 @@ def decode_names(reader: Reader) -> Names:
                     _map(part, funcs)
                 elif kind == _GLOBALS:
                     _map(part, globals_)
+                elif kind == _TAGS:
+                    _map(part, tags)
                 elif kind == _LOCALS:
                     for _ in range(part.count()):
                         _map(part, locals_.setdefault(part.u32(), {}))
-    return Names(module[0] if module else None, funcs, locals_, globals_)
+    return Names(module[0] if module else None, funcs, locals_, globals_, tags)
 
 
 def _map(reader: Reader, names: dict[int, str]) -> None:

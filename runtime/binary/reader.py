@@ -11,11 +11,16 @@ import attrs
 from ..errors import MalformedError, UnsupportedError
 from ..features import Feature
 from ..instr.index import absent_type
-from ..types import EXTERNREF, FUNCREF, VALTYPES, ValType
+from ..types import EXNREF, EXTERNREF, FUNCREF, VALTYPES, ValType
 from .leb128 import signed, unsigned
 
-_REF_TYPES = {t.code: t for t in (FUNCREF, EXTERNREF)}
-_TYPE_FEATURES = {0x7B: Feature.SIMD, 0x70: Feature.REFERENCE_TYPES, 0x6F: Feature.REFERENCE_TYPES}
+_REF_TYPES = {t.code: t for t in (FUNCREF, EXTERNREF, EXNREF)}
+_TYPE_FEATURES = {
+    0x7B: Feature.SIMD,
+    0x70: Feature.REFERENCE_TYPES,
+    0x6F: Feature.REFERENCE_TYPES,
+    0x69: Feature.EXCEPTIONS,
+}
 
 
 @attrs.define
@@ -113,7 +118,7 @@ class Reader:
                 raise MalformedError("malformed reference type", offset)
             raise self._no_type(byte, "malformed reference type", offset)
         if type_ is not FUNCREF:
-            self.require(Feature.REFERENCE_TYPES, f"reference type {type_}", offset)
+            self.require(_TYPE_FEATURES[byte], f"reference type {type_}", offset)
         return type_
 
     def heaptype(self) -> ValType:

@@ -19,8 +19,9 @@ from ..declarations import (
     Memory,
     Names,
     Table,
+    Tag,
 )
-from ..errors import MalformedError, UnsupportedError
+from ..errors import MalformedError
 from ..features import Feature
 from ..limits import MAX_LOCALS
 from ..types import FuncType, ValType
@@ -63,6 +64,7 @@ class _Decoder:
     tables: tuple[Table, ...] = ()
     memories: tuple[Memory, ...] = ()
     globals: tuple[Global, ...] = ()
+    tags: tuple[Tag, ...] = ()
     exports: tuple[Export, ...] = ()
     start: int | None = None
     elems: tuple[Elem, ...] = ()
@@ -101,6 +103,7 @@ class _Decoder:
             tables=self.tables,
             memories=self.memories,
             globals=self.globals,
+            tags=self.tags,
             exports=self.exports,
             start=self.start,
             elems=self.elems,
@@ -148,7 +151,8 @@ class _Decoder:
                 section.require(Feature.BULK_MEMORY, "data count section", offset)
                 self.data_count = section.u32()
             case _:
-                raise UnsupportedError(Feature.EXCEPTIONS.text, "tag section", offset=offset)
+                section.require(Feature.EXCEPTIONS, "tag section", offset)
+                self.tags = _vector(section, entities.tag)
         section.finish("section size mismatch")
 
     def _custom(self, section: Reader) -> None:

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 import attrs
 
+from ..instances.exception import ExnInst
 from ..instances.func import HostFunc, WasmFunc
 from ..instances.instance import Instance
 from ..types import F32, F64, V128, ValType
@@ -61,6 +62,18 @@ class WasmFrame:
         target: Any = immediate  # its form belongs to the row
         called = module.func_type(target) if row.name == "call" else module.decls.types[target[1]]
         return called.results
+
+    def catches(self, exn: ExnInst) -> bool:
+        """Whether an exception that comes out of the call which the frame waits in is caught by the frame."""
+        instance = self.func.instance
+        body = instance.module.body(self.func.code.index)
+        start = body.side.guards.get(self.layout.index, -1)
+        while start >= 0:
+            clauses: Any = body.ops[start][2]  # its form belongs to the row
+            if any(clause.tag is None or instance.tags[clause.tag] is exn.tag for clause in clauses[1]):
+                return True
+            start = body.side.blocks[start].guard
+        return False
 
     def slots(self) -> list[Value]:
         """Live locals in ascending order, then operands, as canonical values."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 
 from ..errors import LimitError, StateError, Trap
+from ..instances.exception import WasmException
 from ..instances.func import FuncInst, TailCall, Unwind
 from ..instances.instance import Instance
 from ..values import Value
@@ -136,10 +137,13 @@ def _loop(ctx: ExecContext) -> Outcome:
 
 
 def _go_on(ctx: ExecContext, inbox: tuple[Value, ...] | None, error: BaseException | None) -> tuple[Value, ...] | None:
-    """Finish the innermost frame. With an `error`, a frame of WebAssembly is left and a host function sees it raised
-    at its pending operation."""
+    """Finish the innermost frame. With an `error`, a frame of WebAssembly is left, unless that is an exception which it
+    catches, and a host function sees it raised at its pending operation."""
     frame = ctx.frames.pop()
     if isinstance(frame, WasmFrame):
+        if isinstance(error, WasmException) and frame.catches(error.exn):
+            ctx.counters.restarts[frame.layout.kind] += 1
+            return ctx.tier.resume(ctx, frame, None, error)
         if error is not None:
             ctx.depth -= 1
             ctx.cells -= frame.cells

@@ -7,9 +7,11 @@ pointer back, and a few such calls use the stack up. Where the pointer can be to
 
 from __future__ import annotations
 
+from ..instances.func import FuncInst, WasmFunc
 from ..instances.instance import Instance
 from ..instances.small import GlobalInst
 from ..types import I32, I64
+from ..values import Value
 from .context import ExecContext
 
 NAME = "__stack_pointer"
@@ -38,6 +40,19 @@ def pointer_of(instance: Instance) -> GlobalInst | None:
         instance.stack_pointer = _find(instance)
         instance.stack_pointer_known = True
     return instance.stack_pointer
+
+
+def stack_pointer(func: FuncInst) -> Value:
+    """The stack pointer of the guest that `func` belongs to, now; None where it can't be told, or there is none."""
+    pointer = pointer_of(func.instance) if isinstance(func, WasmFunc) else None
+    return None if pointer is None else pointer.value
+
+
+def restore_stack_pointer(func: FuncInst, value: Value) -> None:
+    """Put it back, after an exception or trap has left frames of the guest in the middle; nothing for None."""
+    pointer = pointer_of(func.instance) if isinstance(func, WasmFunc) else None
+    if pointer is not None and value is not None:
+        pointer.value = value
 
 
 def _find(instance: Instance) -> GlobalInst | None:

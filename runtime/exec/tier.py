@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from ..instances.exception import WasmException
 from ..instances.func import WasmFunc
 from ..values import Value
 from .frames import WasmFrame
@@ -23,6 +24,13 @@ class Tier(Protocol):
     def call(self, ctx: ExecContext, func: WasmFunc, args: tuple[Value, ...]) -> tuple[Value, ...]:
         """Call `func`. The caller has made sure that the arguments fit."""
 
-    def resume(self, ctx: ExecContext, frame: WasmFrame, inbox: tuple[Value, ...] | None) -> tuple[Value, ...]:
-        """Go on in `frame`. `inbox` holds the callee's results where the frame waits in a call. The interpreter may
-        not refuse a frame, whoever made it."""
+    def resume(
+        self,
+        ctx: ExecContext,
+        frame: WasmFrame,
+        inbox: tuple[Value, ...] | None,
+        thrown: WasmException | None = None,
+    ) -> tuple[Value, ...]:
+        """Go on in `frame`. `inbox` holds the callee's results where the frame waits in a call; `thrown` is the
+        exception that the callee threw instead, which the frame catches. The interpreter may not refuse a frame,
+        whoever made it."""

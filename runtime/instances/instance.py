@@ -7,13 +7,14 @@ from typing import TypeAlias
 import attrs
 
 from ..module import Module
+from .exception import TagInst
 from .func import FuncInst, HostFunc, WasmFunc
 from .group import Group
 from .memory import MemInst
 from .small import DataInst, ElemInst, GlobalInst
 from .table import TableInst
 
-Extern: TypeAlias = WasmFunc | HostFunc | TableInst | MemInst | GlobalInst
+Extern: TypeAlias = WasmFunc | HostFunc | TableInst | MemInst | GlobalInst | TagInst
 
 
 @attrs.define(eq=False, repr=False)
@@ -25,6 +26,7 @@ class Instance:
     tables: list[TableInst] = attrs.field(factory=list)
     memories: list[MemInst] = attrs.field(factory=list)
     globals: list[GlobalInst] = attrs.field(factory=list)
+    tags: list[TagInst] = attrs.field(factory=list)
     elems: list[ElemInst] = attrs.field(factory=list)
     datas: list[DataInst] = attrs.field(factory=list)
     exports: dict[str, Extern] = attrs.field(factory=dict)

@@ -8,6 +8,9 @@ from __future__ import annotations
 from ..features import Feature
 from .model import Immediate, Instr
 
+#: Names of the rows that open a block, which an `end` closes.
+OPENING = ("block", "loop", "if", "try_table")
+
 ROWS: tuple[Instr, ...] = (
     Instr(0x00, "unreachable"),
     Instr(0x01, "nop", params=(), results=()),
@@ -15,6 +18,8 @@ ROWS: tuple[Instr, ...] = (
     Instr(0x03, "loop", Immediate.BLOCK_TYPE),
     Instr(0x04, "if", Immediate.BLOCK_TYPE),
     Instr(0x05, "else"),
+    Instr(0x08, "throw", Immediate.TAG, feature=Feature.EXCEPTIONS),
+    Instr(0x0A, "throw_ref", feature=Feature.EXCEPTIONS),
     Instr(0x0B, "end"),
     Instr(0x0C, "br", Immediate.LABEL),
     Instr(0x0D, "br_if", Immediate.LABEL),
@@ -28,6 +33,7 @@ ROWS: tuple[Instr, ...] = (
     Instr(0x1B, "select"),
     # Both selects are written `select` in the text format; names must differ here.
     Instr(0x1C, "select_t", Immediate.VAL_TYPES, feature=Feature.REFERENCE_TYPES),
+    Instr(0x1F, "try_table", Immediate.TRY_TABLE, feature=Feature.EXCEPTIONS),
     Instr(0x20, "local.get", Immediate.LOCAL),
     Instr(0x21, "local.set", Immediate.LOCAL),
     Instr(0x22, "local.tee", Immediate.LOCAL),

@@ -32,6 +32,7 @@ def join(*groups: Iterable[Instr]) -> tuple[dict[int, Instr], dict[str, Instr]]:
 BY_CODE, BY_NAME = join(control.ROWS, table.ROWS, memory.ROWS, numeric.ROWS, simd.ROWS)
 
 _EXCEPTIONS = Feature.EXCEPTIONS.text
+_LEGACY = "legacy-exceptions"
 _TYPED_REFS = Feature.FUNCTION_REFERENCES.text
 _GC = Feature.GC.text
 _STACK_SWITCHING = "stack-switching"
@@ -39,10 +40,10 @@ _SHARED_EVERYTHING = "shared-everything-threads"
 
 #: First code, last code, feature.
 _ABSENT_OPCODES: tuple[tuple[int, int, str], ...] = (
-    (0x06, 0x0A, _EXCEPTIONS),
+    (0x06, 0x07, _LEGACY),
+    (0x09, 0x09, _LEGACY),
     (0x14, 0x15, _TYPED_REFS),
-    (0x18, 0x19, _EXCEPTIONS),
-    (0x1F, 0x1F, _EXCEPTIONS),
+    (0x18, 0x19, _LEGACY),
     (0xD3, 0xD3, _GC),
     (0xD4, 0xD6, _TYPED_REFS),
     (0xE0, 0xE6, _STACK_SWITCHING),
@@ -58,7 +59,6 @@ _ABSENT_TYPES: dict[int, str] = {
     0x75: _STACK_SWITCHING,
     0x74: _EXCEPTIONS,
     **dict.fromkeys((0x73, 0x72, 0x71, 0x6E, 0x6D, 0x6C, 0x6B, 0x6A), _GC),
-    0x69: _EXCEPTIONS,
     0x68: _STACK_SWITCHING,
     0x65: _SHARED_EVERYTHING,
     0x64: _TYPED_REFS,

@@ -50,6 +50,8 @@ class Immediate(enum.Enum):
     F64 = enum.auto()  # float
     REF_TYPE = enum.auto()  # ValType
     VAL_TYPES = enum.auto()  # tuple of ValType
+    TAG = enum.auto()  # int
+    TRY_TABLE = enum.auto()  # (block type, tuple of Catch)
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -75,6 +77,16 @@ class Instr:
 
     def __repr__(self) -> str:
         return self.name
+
+
+@attrs.frozen
+class Catch:
+    """A clause of a `try_table`: where an exception of the tag `tag` (None: of any) goes, counted from outside of the
+    block; with `ref`, the exception itself goes behind its values."""
+
+    tag: int | None
+    ref: bool
+    label: int
 
 
 #: A decoded instruction: byte offset in the module, row, immediate in the form that its kind names.

@@ -28,17 +28,39 @@ RETURN = 1  # the frame is done
 CALL = 2  # a function of the same module
 INVOKE = 3  # an imported function
 INDIRECT = 4  # through a table
-TAIL = 5  # return_call
-TAIL_INDIRECT = 6  # return_call_indirect
+THROW = 5
+THROW_REF = 6
+# From here on: in place of the frame at hand.
+TAIL = 7  # return_call
+TAIL_INDIRECT = 8  # return_call_indirect
+
+
+@attrs.frozen(eq=False)
+class Clause:
+    """Where an exception goes: `tag` is the index of its tag, None for any; its values go to registers from `dest` on,
+    with `ref` the exception itself behind them."""
+
+    tag: int | None
+    ref: bool
+    dest: int
+    target: Block
+
+
+@attrs.frozen(eq=False)
+class Guard:
+    """A `try_table`, and the one around it."""
+
+    clauses: tuple[Clause, ...]
+    outer: Guard | None
 
 
 @attrs.define(eq=False)
 class Site:
     """A place where the loop takes over.
 
-    `slots` are registers: the results of a RETURN, the arguments of a call. `op` is the place of a check point's
-    instruction in the body, and `below` says where the operands are that a record there holds. `dest` is where a
-    call's results go, `next` the block behind it.
+    `slots` are registers: the results of a RETURN, the arguments of a call or throw. `op` is the place of a check
+    point's instruction in the body, and `below` says where the operands are that a record there holds. `dest` is where
+    a call's results go, `next` the block behind it.
     """
 
     kind: int
@@ -47,7 +69,8 @@ class Site:
     slots: tuple[int, ...] = ()
     op: int = -1
     below: tuple[Operand, ...] = ()
-    #: Function index of a call; (table, type) of an indirect one, whose table index is in register `at`.
+    #: Function index of a call, tag index of a throw; (table, type) of an indirect call, whose table index is in
+    #: register `at`.
     index: int = 0
     at: int = 0
     type: FuncType | None = None
@@ -55,6 +78,8 @@ class Site:
     next: Block | None = None
     #: Gives the argument registers' values at once; None for fewer than two.
     take: Callable[[Registers], tuple[Any, ...]] | None = None
+    #: The innermost `try_table` that the site is in.
+    guard: Guard | None = None
     #: The callee's code, once a call has found it.
     target: Prepared | None = None
 

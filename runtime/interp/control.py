@@ -7,8 +7,9 @@ from typing import Any
 
 from ..declarations import ExternKind
 from ..errors import Trap, TrapCode
+from ..instr.model import Catch
 from ..types import FuncType
-from .code import CALL, INDIRECT, INVOKE, LOOP, TAIL, TAIL_INDIRECT, Block, Site
+from .code import CALL, INDIRECT, INVOKE, LOOP, TAIL, TAIL_INDIRECT, THROW, THROW_REF, Block, Clause, Guard, Site
 from .numeric import branch_if
 from .registry import Const, Operand, Term
 from .translator import Label, Translator, fresh, goto
@@ -74,6 +75,8 @@ def _else(t: Translator, immediate: Any) -> None:
 
 def _end(t: Translator, immediate: Any) -> None:
     label = t.labels.pop()
+    if label.info.kind == "try" and t.guard is not None:
+        t.guard = t.guard.outer
     if label.info.kind == "func":
         if t.block is not None:
             _return(t, None)
@@ -206,6 +209,28 @@ def _return_call_indirect(t: Translator, immediate: Any) -> None:
     t.leave(site)
 
 
+def _try_table(t: Translator, immediate: Any) -> None:
+    t.settle_all()
+    info = t.side.blocks[t.at]
+    clauses: list[Clause] = []
+    catches: tuple[Catch, ...] = immediate[1]
+    for catch in catches:
+        label = t.labels[-1 - catch.label]
+        label.used = True
+        clauses.append(Clause(catch.tag, catch.ref, t.home(label.info.height), label.target))
+    t.guard = Guard(tuple(clauses), t.guard)
+    t.labels.append(Label(info, fresh(), info.results))
+
+
+def _throw(t: Translator, immediate: Any) -> None:
+    params = t.module.env.tags[immediate].params
+    t.leave(Site(THROW, t.pc, t.code, t.registers(t.pop(len(params))), index=immediate))
+
+
+def _throw_ref(t: Translator, immediate: Any) -> None:
+    t.leave(Site(THROW_REF, t.pc, t.code, t.registers(t.pop(1))))
+
+
 def _drop(t: Translator, immediate: Any) -> None:
     t.stack.pop()
 
@@ -251,6 +276,9 @@ CONTROL: dict[str, Callable[[Translator, Any], None]] = {
     "call": _call,
     "call_indirect": _call_indirect,
     "return_call": _return_call,
+    "try_table": _try_table,
+    "throw": _throw,
+    "throw_ref": _throw_ref,
     "return_call_indirect": _return_call_indirect,
     "drop": _drop,
     "local.get": _local_get,

@@ -17,9 +17,10 @@ from ..exec.groups import arrive
 from ..exec.host import enter, invoke, unwind
 from ..exec.poll import check
 from ..exec.state import Suspended
+from ..instances.exception import ExnInst, WasmException
 from ..instances.func import FuncInst, TailCall, Unwind, WasmFunc
 from ..values import Value
-from .code import CALL, INVOKE, LOOP, RETURN, TAIL, Block, Prepared, Registers, Site
+from .code import CALL, INVOKE, LOOP, RETURN, TAIL, THROW, THROW_REF, Block, Guard, Prepared, Registers, Site
 from .spill import entry_frame, func_of, site_frame, spill_callers
 
 #: What a handler raises for an access out of bounds.
@@ -58,46 +59,53 @@ class Machine:
         func: FuncInst
         args: tuple[Value, ...]
         word, stack, outside = self.word, self.stack, self.outside
-        try:
-            while True:
-                try:
-                    ops, term, site, where = block
-                    while True:
-                        while site is None:
-                            for op in ops:
-                                op(regs)
-                            ops, term, site, where = term(regs)
-                        kind = site.kind
-                        if kind == LOOP:
-                            if word[0]:
-                                self._poll_loop(site, regs)
-                            site = None
-                        elif kind == CALL and outside is None:
-                            regs = self._call(site, regs)
-                            ops, term, site, where = site.target.entry  # type: ignore[union-attr]  # set by _call
-                        elif kind == RETURN:
-                            if not stack:
-                                return self._finish(site, regs)
-                            regs, (ops, term, site, where) = self._return(site, regs)
-                        else:
-                            func, args = self._callee(site, regs)
-                            if not isinstance(func, WasmFunc) or (outside is not None and outside(self.ctx, func)):
-                                break
-                            regs, (ops, term, site, where) = self._enter(site, regs, func, args)
-                except _OUT_OF_BOUNDS:
-                    raise Trap(TrapCode.OUT_OF_BOUNDS_MEMORY) from None
-                result = self._host(site, regs, func, args)
-                if isinstance(result, TailCall):
-                    regs, block = self._enter(site, regs, result.func, result.args)  # type: ignore[arg-type]
-                    continue
-                if site.kind >= TAIL and not stack:
-                    return self._done(result)
-                regs, block = self._deliver(site, regs, result)
-        except Unwind:
-            raise
-        except BaseException as error:
-            self._left(error, regs, site, where, op)
-            raise
+        while True:
+            try:
+                while True:
+                    try:
+                        ops, term, site, where = block
+                        while True:
+                            while site is None:
+                                for op in ops:
+                                    op(regs)
+                                ops, term, site, where = term(regs)
+                            kind = site.kind
+                            if kind == LOOP:
+                                if word[0]:
+                                    self._poll_loop(site, regs)
+                                site = None
+                            elif kind == CALL and outside is None:
+                                regs = self._call(site, regs)
+                                ops, term, site, where = site.target.entry  # type: ignore[union-attr]  # set by _call
+                            elif kind == RETURN:
+                                if not stack:
+                                    return self._finish(site, regs)
+                                regs, (ops, term, site, where) = self._return(site, regs)
+                            else:
+                                func, args = self._callee(site, regs)
+                                if not isinstance(func, WasmFunc) or (outside is not None and outside(self.ctx, func)):
+                                    break
+                                regs, (ops, term, site, where) = self._enter(site, regs, func, args)
+                    except _OUT_OF_BOUNDS:
+                        raise Trap(TrapCode.OUT_OF_BOUNDS_MEMORY) from None
+                    result = self._host(site, regs, func, args)
+                    if isinstance(result, TailCall):
+                        regs, block = self._enter(site, regs, result.func, result.args)  # type: ignore[arg-type]
+                        continue
+                    if site.kind >= TAIL and not stack:
+                        return self._done(result)
+                    regs, block = self._deliver(site, regs, result)
+            except Unwind:
+                raise
+            except WasmException as error:
+                found = self._catch(error, site, regs)
+                if found is None:
+                    self._left(error, regs, site, where, op)
+                    raise
+                regs, block = found
+            except BaseException as error:
+                self._left(error, regs, site, where, op)
+                raise
 
     # Calls between functions of modules ----------------------------------------------------------------------------
 
@@ -133,6 +141,8 @@ class Machine:
         kind = site.kind
         if kind in (INVOKE, TAIL, CALL):
             return regs[0].funcs[site.index], args
+        if kind in (THROW, THROW_REF):
+            raise _exception(site, regs, args)
         elems = regs[0].tables[site.index].elems
         index = regs[site.at]
         if index >= len(elems):
@@ -217,6 +227,27 @@ class Machine:
         regs[site.dest : site.dest + len(values)] = values
         return regs, site.next  # type: ignore[return-value]  # every call site has one
 
+    # Exceptions ----------------------------------------------------------------------------------------------------
+
+    def _catch(self, error: WasmException, site: Site | None, regs: Registers) -> tuple[Registers, Block] | None:
+        """Where an exception that was thrown at `site` goes on: in the frame at hand or in one that waits, those above
+        which are left; None, with nothing left, where nobody here catches it."""
+        left = len(regs)
+        if site is not None and site.guard is not None and regs is not self.gone:
+            block = caught(site.guard, regs, error.exn)
+            if block is not None:
+                return regs, block
+        stack = self.stack
+        for place in range(len(stack) - 1, -1, -1):
+            caller, below = stack[place]
+            block = None if caller.guard is None else caught(caller.guard, below, error.exn)
+            if block is not None:
+                self.cells -= left
+                del stack[place:]
+                return below, block
+            left += len(below)
+        return None
+
     # Check points --------------------------------------------------------------------------------------------------
 
     def _poll_loop(self, site: Site, regs: Registers) -> None:
@@ -252,3 +283,26 @@ class Machine:
         for caller, below in reversed(self.stack):
             ctx.passed(error, func_of(caller.code, below), caller.pc)
         self._done(())
+
+
+def _exception(site: Site, regs: Registers, args: tuple[Value, ...]) -> WasmException | Trap:
+    """What `throw` or `throw_ref` raises."""
+    if site.kind == THROW:
+        return WasmException.of(ExnInst(regs[0].tags[site.index], args))
+    exn = args[0]
+    return WasmException.of(exn) if isinstance(exn, ExnInst) else Trap(TrapCode.NULL_REFERENCE)
+
+
+def caught(guard: Guard | None, regs: Registers, exn: ExnInst) -> Block | None:
+    """Where an exception thrown under `guard` goes on in the frame of `regs`, its values in place; None where no
+    clause takes it."""
+    while guard is not None:
+        for clause in guard.clauses:
+            if clause.tag is None or regs[0].tags[clause.tag] is exn.tag:
+                values = () if clause.tag is None else exn.values
+                if clause.ref:
+                    values = (*values, exn)
+                regs[clause.dest : clause.dest + len(values)] = values
+                return clause.target
+        guard = guard.outer
+    return None

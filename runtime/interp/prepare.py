@@ -6,6 +6,7 @@ Unreachable instructions are passed over: behind an unconditional branch no bloc
 
 from __future__ import annotations
 
+from ..instr.control import OPENING
 from ..instr.model import Immediate, Instr
 from ..module import Module
 from . import memory as _memory
@@ -39,7 +40,6 @@ _ARITY: dict[str, tuple[int, int]] = {
     "ref.is_null": (1, 1),
     "ref.func": (0, 1),
 }
-_OPENING = ("block", "loop", "if")
 #: The files whose import registers handlers.
 HANDLERS = (_memory, _simd, _table)
 
@@ -66,7 +66,7 @@ def prepare(module: Module, index: int, counting: bool = False) -> Prepared:
         t.pc, row, immediate = ops[t.at]
         if t.block is None and (unreached or row.name not in ("else", "end")):
             # Only the nesting matters here.
-            unreached += (row.name in _OPENING) - (row.name == "end")
+            unreached += (row.name in OPENING) - (row.name == "end")
         else:
             t.ticks += 1
             step = CONTROL.get(row.name)

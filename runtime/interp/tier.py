@@ -7,10 +7,11 @@ from ..exec.context import ExecContext
 from ..exec.frames import WasmFrame
 from ..exec.host import unwind
 from ..exec.poll import check
+from ..instances.exception import WasmException
 from ..instances.func import WasmFunc
 from ..values import Value
 from .code import Prepared
-from .loop import Machine, Outside
+from .loop import Machine, Outside, caught
 from .prepare import prepare
 from .spill import entry_frame, refill
 
@@ -62,10 +63,18 @@ class Interpreter:
         ctx.depth += 1
         return Machine(ctx, find, code.size, self._outside).run(regs, code.entry)
 
-    def resume(self, ctx: ExecContext, frame: WasmFrame, inbox: tuple[Value, ...] | None) -> tuple[Value, ...]:
+    def resume(
+        self,
+        ctx: ExecContext,
+        frame: WasmFrame,
+        inbox: tuple[Value, ...] | None,
+        thrown: WasmException | None = None,
+    ) -> tuple[Value, ...]:
         """Go on in a recorded frame. May suspend."""
         find = prepared if ctx.requests.steps is None else prepared_counting
         code = find(frame.func)
         ctx.cells -= code.size  # the machine counts it from here on
         regs, block = refill(code, frame, inbox)
+        if thrown is not None:
+            block = caught(code.points[frame.pc].guard, regs, thrown.exn) or block
         return Machine(ctx, find, code.size, self._outside).run(regs, block)

@@ -18,7 +18,7 @@ from ..module import Module
 from ..types import FuncType, ValType
 from ..validate import sidetable
 from ..values import default
-from .code import RETURN, Block, Prepared, Site
+from .code import RETURN, Block, Guard, Prepared, Site
 from .registry import Branch, Const, Handler, Operand, Term
 from .variable import move
 
@@ -70,6 +70,8 @@ class Translator:
         self.code = Prepared(self.body.code, tail, size, self.body.layouts)
         self.stack: list[Operand] = []
         self.labels: list[Label] = []
+        #: The innermost `try_table` that is open.
+        self.guard: Guard | None = None
         self.block: Block | None = None
         self.handlers: list[Handler] = []
         self.offsets: list[int] = []
@@ -190,6 +192,7 @@ class Translator:
         """Close the block at hand; the loop takes over at `site`."""
         if len(site.slots) > 1:
             site.take = itemgetter(*site.slots)
+        site.guard = self.guard
         self.finish(goto([(), None, site, None]))
 
     def returns(self, slots: tuple[int, ...]) -> Block:

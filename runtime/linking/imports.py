@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-from ..declarations import Declarations, Import
+from ..declarations import Import
 from ..errors import UnlinkableError
 from ..instances.instance import Extern
 from ..module import Module
-from ..types import ExternType, describe, matches
+from ..types import describe, matches
 
 #: Where externs come from: a function of module and name that gives None for what it hasn't got, or the externs by
 #: module and name (an instance's `exports` is such an inner mapping).
@@ -28,10 +28,10 @@ def resolve(module: Module, imports: Imports) -> list[Extern]:
     externs = [extern for extern in found if extern is not None]
     if len(externs) < len(found):
         missing = [item for item, extern in zip(decls.imports, found, strict=True) if extern is None]
-        names = ", ".join(dict.fromkeys(f"{_name(i)} ({describe(_wanted(decls, i))})" for i in missing))
+        names = ", ".join(dict.fromkeys(f"{_name(i)} ({describe(module.import_type(i))})" for i in missing))
         raise UnlinkableError(f"unknown import: {names}", tuple(dict.fromkeys((i.module, i.name) for i in missing)))
     for item, extern in zip(decls.imports, externs, strict=True):
-        want, have = _wanted(decls, item), extern.type
+        want, have = module.import_type(item), extern.type
         if not matches(have, want):
             raise UnlinkableError(
                 f"incompatible import type: {_name(item)} is to be a {describe(want)}, "
@@ -47,7 +47,3 @@ def _look_up(imports: Mapping[str, Mapping[str, Extern]]) -> Callable[[str, str]
 
 def _name(item: Import) -> str:
     return f"{item.module}.{item.name}"
-
-
-def _wanted(decls: Declarations, item: Import) -> ExternType:
-    return decls.types[item.desc] if isinstance(item.desc, int) else item.desc

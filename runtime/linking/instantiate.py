@@ -16,6 +16,7 @@ import attrs
 from ..declarations import Export, ExternKind, Mode
 from ..errors import LimitError
 from ..instances.budget import Budget
+from ..instances.exception import TagInst
 from ..instances.func import FuncInst, HostFunc, WasmFunc
 from ..instances.instance import Extern, Instance
 from ..instances.memory import MemInst
@@ -55,6 +56,8 @@ def allocate(module: Module, externs: Sequence[Extern], limits: Limits) -> Insta
         _add_import(instance, extern)
     for code in decls.codes:
         instance.funcs.append(WasmFunc(decls.types[code.type_index], instance, code))
+    for index in range(len(instance.tags), len(module.env.tags)):
+        instance.tags.append(TagInst(module.env.tags[index], module.tag_name(index)))
     _allocate_memories(instance, limits)
     _allocate_tables(instance, limits)
     for global_ in decls.globals:
@@ -81,6 +84,8 @@ def _add_import(instance: Instance, extern: Extern) -> None:
             instance.memories.append(extern)
         case GlobalInst():
             instance.globals.append(extern)
+        case TagInst():
+            instance.tags.append(extern)
 
 
 def _allocate_memories(instance: Instance, limits: Limits) -> None:
@@ -110,6 +115,8 @@ def _exported(instance: Instance, export: Export) -> Extern:
             return instance.memories[export.index]
         case ExternKind.GLOBAL:
             return instance.globals[export.index]
+        case ExternKind.TAG:
+            return instance.tags[export.index]
 
 
 def join_groups(instance: Instance) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 
 from ..errors import TrapCode
+from ..instr.control import OPENING
 from . import abi
 from .abi import Unsupported
 from .analysis import scan
@@ -15,7 +16,6 @@ from .lower.registry import LOWERINGS
 
 #: The files whose import registers lowerings.
 GROUPS = (call, control, convert, memory, numeric, table, variable)
-_OPENING = ("block", "loop", "if")
 #: Locals and operands of a function that machine code is made of. Its frame on the stack has to stay well below what
 #: the stack keeps in reserve, as it is made before the stack's limit is looked at.
 _CELLS = 4096
@@ -44,7 +44,7 @@ def emit(layout: abi.BlockLayout, index: int) -> Emitted:
         e.at, e.pc = at, pc
         if e.here is None and (unreached or row.name not in ("else", "end")):
             # Only the nesting matters here.
-            unreached += (row.name in _OPENING) - (row.name == "end")
+            unreached += (row.name in OPENING) - (row.name == "end")
             continue
         lowering = LOWERINGS.get(row.name)
         if lowering is None:

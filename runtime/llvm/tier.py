@@ -13,6 +13,7 @@ from ..exec.frames import WasmFrame, pack
 from ..exec.host import unwind
 from ..exec.poll import check
 from ..exec.tier import Tier
+from ..instances.exception import WasmException
 from ..instances.func import WasmFunc
 from ..instances.instance import Instance
 from ..module import Module
@@ -52,14 +53,20 @@ class NativeTier:
             _check_entry(ctx, func, args)
         return image.run(ctx, func, code, args)
 
-    def resume(self, ctx: ExecContext, frame: WasmFrame, inbox: tuple[Value, ...] | None) -> tuple[Value, ...]:
+    def resume(
+        self,
+        ctx: ExecContext,
+        frame: WasmFrame,
+        inbox: tuple[Value, ...] | None,
+        thrown: WasmException | None = None,
+    ) -> tuple[Value, ...]:
         """Go on in a recorded frame. May suspend."""
         # Where a request stands, an entry would meet it again, and never get on.
         if frame.layout.kind == "entry" and not ctx.requests.word[0] and self.takes(ctx, frame.func):
             ctx.depth -= 1
             ctx.cells -= frame.cells
             return self.call(ctx, frame.func, _arguments(frame))
-        return self.fallback.resume(ctx, frame, inbox)
+        return self.fallback.resume(ctx, frame, inbox, thrown)
 
     def takes(self, ctx: ExecContext, func: WasmFunc) -> bool:
         """Whether a call of `func` runs machine code."""

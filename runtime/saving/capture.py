@@ -10,6 +10,7 @@ from ..exec.context import ExecContext
 from ..exec.frames import Frame, WasmFrame
 from ..exec.restart import Entry, Record
 from ..exec.state import State
+from ..instances.exception import ExnInst, TagInst, WasmException
 from ..instances.func import FuncInst, HostFunc, WasmFunc
 from ..instances.instance import Instance
 from ..instances.memory import MemInst
@@ -29,6 +30,8 @@ class _World:
         self.memories: list[MemInst] = []
         self.tables: list[TableInst] = []
         self.globals: list[GlobalInst] = []
+        self.tags: list[TagInst] = []
+        self.exceptions: list[ExnInst] = []
         self.modules: list[Module] = []
         self._numbers: dict[int, int] = {}
 
@@ -48,6 +51,8 @@ class _World:
             return ["w", self.number(value.instance, self.instances), value.code.index]
         if isinstance(value, HostFunc):
             return ["h", value.code.module, value.code.name, _type(value.type)]
+        if isinstance(value, ExnInst):
+            return ["e", self.number(value, self.exceptions)]
         if type(value) in (bool, int, float, str, bytes):
             return ["x", packed(value)]
         raise SnapshotError(f"an external reference to a {type(value).__name__} can't be saved")
@@ -93,7 +98,7 @@ def save(ctx: ExecContext, root: Instance | None, extra: object = None) -> bytes
         "frames": [_frame(world, ctx, frame) for frame in ctx.frames],
         "call": None if ctx.next_call is None else _call(world, *ctx.next_call),
         "inbox": _inbox(world, ctx),
-        "throw": None if ctx.throw is None else _error(ctx.throw, "a pending throw"),
+        "throw": None if ctx.throw is None else _error(world, ctx.throw, "a pending throw"),
         "touched": [
             [world.number(instance, world.instances), None if pointer is None else pointer[1]]
             for instance, pointer in ctx.touched.items()
@@ -111,6 +116,8 @@ def _describe(world: _World) -> dict[str, object]:
         ("instances", world.instances, _instance, []),
         ("tables", world.tables, _table, []),
         ("globals", world.globals, _global, []),
+        ("exceptions", world.exceptions, _exception, []),
+        ("tags", world.tags, _tag, []),
         ("memories", world.memories, _memory, []),
         ("modules", world.modules, lambda world, m: {"hash": m.hash, "name": m.name}, []),
     ]
@@ -142,24 +149,28 @@ def _record(world: _World, ctx: ExecContext, func: HostFunc, record: Record) -> 
         raise SnapshotError(f"{func.name} holds what it acquired by {label!r}, a live object that can't be saved")
     return {
         "args": None if record.args is None else packed(record.args),
-        "entries": [_entry(ctx, func, entry) for entry in record.entries],
+        "entries": [_entry(world, ctx, func, entry) for entry in record.entries],
         "inbox": world.told(record.inbox),
         "restarts": record.restarts,
-        "trapped": None if record.trapped is None else _error(record.trapped, "a trap"),
+        "trapped": None if record.trapped is None else _error(world, record.trapped, "a trap"),
     }
 
 
-def _entry(ctx: ExecContext, func: HostFunc, entry: Entry) -> object:
+def _entry(world: _World, ctx: ExecContext, func: HostFunc, entry: Entry) -> object:
     value = entry.value
     if entry.pending and entry.kind == "wait" and isinstance(value, tuple) and value[0] == "monotonic":
         value = ("left", value[1] - ctx.requests.clock.monotonic())
-    error = None if entry.error is None else _error(entry.error, f"what {func.name} was told at {entry.kind}")
+    error = None if entry.error is None else _error(world, entry.error, f"what {func.name} was told at {entry.kind}")
     return [entry.kind, entry.label, packed(value), entry.pending, error]
 
 
-def _error(error: BaseException, what: str) -> object:
+def _error(world: _World, error: BaseException, what: str) -> object:
+    if isinstance(error, WasmException):
+        return ["e", world.number(error.exn, world.exceptions)]
     if not isinstance(error, Trap):
-        raise SnapshotError(f"{what} is a {type(error).__name__}, and of exceptions only traps can be saved")
+        raise SnapshotError(
+            f"{what} is a {type(error).__name__}, and of exceptions only traps and the guest's own can be saved"
+        )
     return [error.code.name, error.message]
 
 
@@ -185,6 +196,7 @@ def _instance(world: _World, instance: Instance) -> object:
         "memories": [world.number(m, world.memories) for m in instance.memories],
         "tables": [world.number(t, world.tables) for t in instance.tables],
         "globals": [world.number(g, world.globals) for g in instance.globals],
+        "tags": [world.number(t, world.tags) for t in instance.tags],
         "elems": [bool(e.items) for e in instance.elems],
         "datas": [bool(d.data) for d in instance.datas],
         "abandoned": instance.abandoned,
@@ -198,6 +210,14 @@ def _memory(world: _World, memory: MemInst) -> object:
 def _table(world: _World, table: TableInst) -> object:
     refs = [world.ref(v) for v in table.elems]
     return {"elem": table.elem.code, "max": table.max, "elems": refs, "address": table.address.code}
+
+
+def _exception(world: _World, exn: ExnInst) -> object:
+    return {"tag": world.number(exn.tag, world.tags), "values": world.values(exn.tag.type.params, exn.values)}
+
+
+def _tag(world: _World, tag: TagInst) -> object:
+    return {"type": _type(tag.type.type), "name": tag.name, "module": tag.module}
 
 
 def _global(world: _World, global_: GlobalInst) -> object:

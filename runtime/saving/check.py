@@ -8,10 +8,12 @@ from typing import Any, TypeVar
 from ..declarations import ExternKind
 from ..errors import Trap, TrapCode
 from ..exec.frames import PASSED, Frame, HostFrame, WasmFrame, unpack
+from ..instances.exception import ExnInst
 from ..instances.func import HostFunc, WasmFunc
 from ..instances.instance import Extern, Instance
 from ..limits import MAX_TABLE
 from ..types import (
+    EXNREF,
     EXTERNREF,
     I32,
     I64,
@@ -138,6 +140,8 @@ def slots(frame: WasmFrame) -> None:
 
 def fits(type_: ValType, value: object) -> bool:
     """Whether a reference is one of `type_`."""
+    if type_ is EXNREF:
+        return value is None or isinstance(value, ExnInst)
     return value is None or type_ is EXTERNREF or isinstance(value, (WasmFunc, HostFunc))
 
 
@@ -149,6 +153,7 @@ def links(instance: Instance) -> None:
         (ExternKind.TABLE, instance.tables, env.tables),
         (ExternKind.MEMORY, instance.memories, env.memories),
         (ExternKind.GLOBAL, instance.globals, env.globals),
+        (ExternKind.TAG, instance.tags, env.tags),
     ]
     for kind, have, want in spaces:
         if len(have) != len(want):

@@ -12,13 +12,14 @@ from typing import Any, TypeAlias
 import attrs
 
 from ..declarations import ExternKind, Mode
-from ..errors import SnapshotError, UnlinkableError
+from ..errors import SnapshotError, Trap, UnlinkableError
 from ..exec.context import ExecContext
 from ..exec.frames import Frame, HostFrame, WasmFrame
 from ..exec.restart import Entry, Record
 from ..exec.shadow import pointer_of
 from ..exec.state import State
 from ..instances.budget import Budget
+from ..instances.exception import ExnInst, TagInst, WasmException
 from ..instances.func import FuncInst, HostFunc, WasmFunc
 from ..instances.instance import Extern, Instance
 from ..instances.memory import MemInst
@@ -29,7 +30,7 @@ from ..linking.constexpr import evaluate
 from ..linking.instantiate import join_groups
 from ..module import Module
 from ..store import Store
-from ..types import F32, F64, FuncType, GlobalType, MemoryType, ValType
+from ..types import F32, F64, FuncType, GlobalType, MemoryType, TagType, ValType
 from ..values import Value, f32_from_bits, f64_from_bits
 from . import check
 from .check import field, pick, same_length
@@ -37,6 +38,8 @@ from .form import corrupt, loads, unpacked
 
 #: Finds the host function for a name, given the type that the guest wants.
 HostLookup: TypeAlias = Callable[[str, str, FuncType], "HostFunc | None"]
+#: Finds the host's tag for a name; absent, a snapshot has none of the host's.
+TagLookup: TypeAlias = Callable[[str, str, TagType], "TagInst | None"]
 #: What the frames, journals and names of a snapshot may take besides the memories.
 _ROOM = 1 << 28
 
@@ -51,17 +54,21 @@ class Restored:
 
 
 def load(
-    data: bytes | bytearray | memoryview, modules: Mapping[str, Module], hosts: HostLookup, store: Store
+    data: bytes | bytearray | memoryview,
+    modules: Mapping[str, Module],
+    hosts: HostLookup,
+    store: Store,
+    tags: TagLookup = lambda module, name, type_: None,
 ) -> Restored:
-    """Rebuild what `save` made. `modules` by hash; `hosts` finds host functions.
+    """Rebuild what `save` made. `modules` by hash; `hosts` finds host functions, `tags` tags of the host's.
 
     Raises SnapshotError for data that is no snapshot, is corrupt, exceeds a limit, or needs a module that is not given,
     and where a host function is of a version that does not accept the record; UnlinkableError naming every host
-    function that is missing or of another type. Nothing has been entered then.
+    function and tag that is missing or of another type. Nothing has been entered then.
     """
     body = loads(data, store.limits.memory + _ROOM)
     try:
-        return _Restorer(body, modules, hosts, store).run()
+        return _Restorer(body, modules, hosts, store, tags).run()
     except (SnapshotError, UnlinkableError):
         raise
     except RecursionError:
@@ -73,9 +80,12 @@ def load(
 class _Restorer:
     """One restore: instances first, without their contents, so that references find them."""
 
-    def __init__(self, body: dict[str, Any], modules: Mapping[str, Module], hosts: HostLookup, store: Store) -> None:
+    def __init__(
+        self, body: dict[str, Any], modules: Mapping[str, Module], hosts: HostLookup, store: Store, tags: TagLookup
+    ) -> None:
         self.body = body
         self.hosts = hosts
+        self.tag_lookup = tags
         self.store = store
         self.missing: dict[tuple[str, str], None] = {}
         self.found: dict[tuple[str, str, FuncType], HostFunc] = {}
@@ -102,6 +112,7 @@ class _Restorer:
             count = instance.module.imported_funcs
             for index, ref in enumerate(same_length(field(data, "funcs", list), count, "imported functions")):
                 instance.funcs[index] = self._func(ref)  # type: ignore[assignment]  # None only with a name missing
+        self._exceptions()
         self._stores()
         frames = [self._frame(f) for f in field(self.body, "frames", list)]
         call = None if field(self.body, "call", dict, type(None)) is None else self._call(self.body["call"])
@@ -120,6 +131,27 @@ class _Restorer:
                     active.append(ctx)
         self.store.instances += self.instances
         return Restored(ctx, tuple(self.instances), unpacked(self.body.get("extra")))
+
+    def _exceptions(self) -> None:
+        """Tags, and exceptions, whose values may refer to one another in any order."""
+        self.tags = [self._tag(t) for t in field(self.body, "tags", list)]
+        saved = field(self.body, "exceptions", list)
+        self.exceptions = [ExnInst(pick(self.tags, field(e, "tag", int), "tag"), ()) for e in saved]
+        for exn, data in zip(self.exceptions, saved, strict=True):
+            exn.values = self._values(exn.tag.type.params, data.get("values"))
+        for instance, data in zip(self.instances, self.body["instances"], strict=True):
+            instance.tags = [pick(self.tags, i, "tag") for i in field(data, "tags", list)]
+
+    def _tag(self, data: Any) -> TagInst:
+        type_ = TagType(check.functype(field(data, "type", list)))
+        name, module = field(data, "name", str), field(data, "module", str, type(None))
+        if module is None:
+            return TagInst(type_, name)
+        found = self.tag_lookup(module, name, type_)
+        if found is None or found.type != type_:
+            self.missing[module, name] = None
+            return TagInst(type_, name, module)
+        return found
 
     # Instances -----------------------------------------------------------------------------------------------------
 
@@ -214,7 +246,7 @@ class _Restorer:
         if self.missing:
             names = ", ".join(f"{module}.{name}" for module, name in self.missing)
             raise UnlinkableError(
-                f"the snapshot needs host functions that are not given, or of another type: {names}",
+                f"the snapshot needs host functions or tags that are not given, or of another type: {names}",
                 tuple(self.missing),
             )
 
@@ -237,7 +269,15 @@ class _Restorer:
                 return None
             case ["x", value]:
                 return unpacked(value)
+            case ["e", number]:
+                return pick(self.exceptions, number, "exception")
         return self._func(ref)
+
+    def _error(self, data: Any) -> Trap | WasmException:
+        match data:
+            case ["e", number]:
+                return WasmException.of(pick(self.exceptions, number, "exception"))
+        return check.trap(data)
 
     def _values(self, types: Sequence[ValType], values: Any) -> tuple[Value, ...]:
         given = same_length(values, len(types), "values")
@@ -275,7 +315,7 @@ class _Restorer:
         if ctx.depth > limits.frames or ctx.cells > limits.cells:
             raise SnapshotError(f"the snapshot's {ctx.depth} frames with {ctx.cells} cells exceed the limits")
         throw = field(body, "throw", list, type(None))
-        ctx.throw = None if throw is None else check.trap(throw)
+        ctx.throw = None if throw is None else self._error(throw)
         inbox = field(body, "inbox", list, type(None))
         check.chain(frames, inbox is not None)
         if inbox is not None:
@@ -339,7 +379,7 @@ class _Restorer:
             raise corrupt("no count of check points")
         if pending and kind == "wait" and value is not None:
             value = self._deadline(value)
-        return Entry(kind, label, value, pending, None if error is None else check.trap(error))
+        return Entry(kind, label, value, pending, None if error is None else self._error(error))
 
     def _deadline(self, value: Any) -> tuple[str, float]:
         match value:
@@ -389,6 +429,7 @@ def _exports(instance: Instance) -> None:
         ExternKind.TABLE: instance.tables,
         ExternKind.MEMORY: instance.memories,
         ExternKind.GLOBAL: instance.globals,
+        ExternKind.TAG: instance.tags,
     }
     for export in instance.module.decls.exports:
         instance.exports[export.name] = spaces[export.kind][export.index]

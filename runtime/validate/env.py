@@ -12,7 +12,7 @@ import attrs
 from ..declarations import Declarations, Expr, ExternKind, Import
 from ..errors import InvalidError, UnsupportedError
 from ..features import AVAILABLE, Feature
-from ..types import EXTERNREF, FUNCREF, V128, FuncType, GlobalType, MemoryType, TableType, ValType
+from ..types import EXNREF, EXTERNREF, FUNCREF, V128, FuncType, GlobalType, MemoryType, TableType, TagType, ValType
 
 
 @attrs.frozen(eq=False)
@@ -25,6 +25,7 @@ class Env:
     tables: tuple[TableType, ...]
     memories: tuple[MemoryType, ...]
     globals: tuple[GlobalType, ...]
+    tags: tuple[TagType, ...]
     #: Types of the element segments, and the number of data segments.
     elems: tuple[ValType, ...]
     datas: int
@@ -42,6 +43,8 @@ class Env:
             by_kind[item.kind].append(item)
         funcs = [_func_type(types, i.desc, i.offset) for i in by_kind[ExternKind.FUNC]]
         funcs += [_func_type(types, code.type_index, code.start, code.index) for code in decls.codes]
+        tags = [TagType(_func_type(types, i.desc, i.offset)) for i in by_kind[ExternKind.TAG]]
+        tags += [TagType(_func_type(types, tag.type_index, tag.offset)) for tag in decls.tags]
         tables = [i.desc for i in by_kind[ExternKind.TABLE] if isinstance(i.desc, TableType)]
         memories = [i.desc for i in by_kind[ExternKind.MEMORY] if isinstance(i.desc, MemoryType)]
         globals_ = [i.desc for i in by_kind[ExternKind.GLOBAL] if isinstance(i.desc, GlobalType)]
@@ -52,6 +55,7 @@ class Env:
             tables=(*tables, *(t.type for t in decls.tables)),
             memories=(*memories, *(m.type for m in decls.memories)),
             globals=(*globals_, *(g.type for g in decls.globals)),
+            tags=tuple(tags),
             elems=tuple(e.type for e in decls.elems),
             datas=len(decls.datas) if decls.data_count is None else decls.data_count,
             refs=frozenset(_declared_refs(decls)),
@@ -76,6 +80,7 @@ class Env:
 _NEEDS = {
     FUNCREF: Feature.REFERENCE_TYPES,
     EXTERNREF: Feature.REFERENCE_TYPES,
+    EXNREF: Feature.EXCEPTIONS,
     V128: Feature.SIMD,
 }
 

@@ -11,12 +11,12 @@ depends on the code alone, as a record's layout must.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 import attrs
 
 from ..instr.index import BY_NAME
-from ..instr.model import Instr, Op
+from ..instr.model import Catch, Instr, Op
 from ..types import ValType
 from .layout import Layout
 from .sidetable import SideTable
@@ -34,6 +34,8 @@ _CACHED = 1 << 18
 #: it belongs to, the index of its opening instruction, so that the depth of branches matters in one reading only.
 _Event: TypeAlias = "tuple[int, int]"
 _USE, _KILL, _POINT, _FORK, _JUMP, _END, _LOOP_END, _ELSE, _IF, _LOOP, _LEAVE, _BLOCK, _TABLE = range(13)
+#: Of `try_table`: its end, its beginning, and what throws in it.
+_TRY_END, _TRY, _THROW = range(13, 16)
 
 _KINDS = {
     BY_NAME[name]: kind
@@ -53,6 +55,9 @@ _KINDS = {
         "return": _LEAVE,
         "return_call": _LEAVE,
         "return_call_indirect": _LEAVE,
+        "try_table": _TRY,
+        "throw": _THROW,
+        "throw_ref": _THROW,
     }.items()
 }
 
@@ -111,18 +116,20 @@ def layouts(ops: Sequence[Op], side: SideTable) -> Layouts:
     kept = len(side.locals) * (1 + len(side.operands))
     if len(side.locals) * len(ops) > _BITS or kept > _KEPT + _KEPT_PER_OP * len(ops):
         return Layouts(ops, side, dict.fromkeys((-1, *side.operands), everything))
-    events = list(_events(ops, side))
+    catches: dict[int, tuple[int, ...]] = {}
+    events = list(_events(ops, side, catches))
     loops: dict[int, int] = {}
     for _ in range(_ROUNDS):
-        masks, grown = _read(events, loops)
+        masks, grown = _read(events, loops, catches)
         if not grown:
             return Layouts(ops, side, masks)
-    masks, _ = _read(events, dict.fromkeys(loops, everything))
+    masks, _ = _read(events, dict.fromkeys(loops, everything), catches)
     return Layouts(ops, side, masks)
 
 
-def _events(ops: Sequence[Op], side: SideTable) -> Iterator[_Event]:
-    """What matters of a body's live code, from its end to its beginning."""
+def _events(ops: Sequence[Op], side: SideTable, catches: dict[int, tuple[int, ...]]) -> Iterator[_Event]:
+    """What matters of a body's live code, from its end to its beginning. `catches` learns the labels that each
+    `try_table` catches to."""
     ends = {block.end: block for block in (side.func, *side.blocks.values())}
     labels: list[int] = []
     dead, points = side.dead, side.operands
@@ -142,6 +149,10 @@ def _events(ops: Sequence[Op], side: SideTable) -> Iterator[_Event]:
             yield kind, labels[-1 - immediate]
         elif kind == _END:
             block = ends[index]
+            if block.kind == "try":
+                _, clauses = cast("tuple[object, tuple[Catch, ...]]", ops[block.start][2])
+                catches[block.start] = tuple({labels[-1 - clause.label] for clause in clauses})
+                yield _TRY_END, block.start
             labels.append(block.start)
             yield _LOOP_END if block.kind == "loop" else _END, block.start
         elif kind == _ELSE:
@@ -151,7 +162,7 @@ def _events(ops: Sequence[Op], side: SideTable) -> Iterator[_Event]:
             yield _JUMP, labels[-1 - default]
             for depth in set(depths):
                 yield _FORK, labels[-1 - depth]
-        elif kind == _LEAVE:
+        elif kind in (_LEAVE, _THROW):
             yield kind, index
         else:
             labels.pop()
@@ -159,12 +170,16 @@ def _events(ops: Sequence[Op], side: SideTable) -> Iterator[_Event]:
                 yield kind, index
 
 
-def _read(events: Sequence[_Event], loops: dict[int, int]) -> tuple[dict[int, int], bool]:
+def _read(
+    events: Sequence[_Event], loops: dict[int, int], catches: dict[int, tuple[int, ...]]
+) -> tuple[dict[int, int], bool]:
     """The live locals at each check point, if `loops` is right about those at the loops' starts; and whether it was
     not. What was found there is added to it."""
     masks: dict[int, int] = {}
     at_label: dict[int, int] = {}
     at_else: dict[int, int] = {}
+    #: What the handlers need of whatever throws here.
+    guards = [0]
     live = 0
     grown = False
     for kind, which in events:
@@ -173,6 +188,7 @@ def _read(events: Sequence[_Event], loops: dict[int, int]) -> tuple[dict[int, in
         elif kind == _KILL:
             live &= ~(1 << which)
         elif kind == _POINT:
+            live |= guards[-1]
             masks[which] = live
         elif kind == _FORK:
             live |= at_label[which]
@@ -191,7 +207,14 @@ def _read(events: Sequence[_Event], loops: dict[int, int]) -> tuple[dict[int, in
             before = loops.get(which, 0)
             loops[which] = live | before
             grown = grown or loops[which] != before
+        elif kind == _TRY_END:
+            needed = guards[-1]
+            for label in catches[which]:
+                needed |= at_label[label]
+            guards.append(needed)
+        elif kind == _TRY:
+            guards.pop()
         else:  # what comes behind is never reached from here
-            live = 0
+            live = guards[-1] if kind == _THROW else 0
     masks[-1] = live
     return masks, grown

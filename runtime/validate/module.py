@@ -30,6 +30,7 @@ def check_module(decls: Declarations, features: Feature = AVAILABLE) -> Env:
     _check_globals(env, decls)
     _check_tables(env, decls)
     _check_memories(env, decls)
+    _check_tags(env, decls)
     _check_exports(env, decls)
     _check_start(env, decls)
     for elem in decls.elems:
@@ -93,12 +94,20 @@ def _check_memories(env: Env, decls: Declarations) -> None:
         env.require(Feature.MULTI_MEMORY, "multiple memories", offset=offset)
 
 
+def _check_tags(env: Env, decls: Declarations) -> None:
+    offsets = [i.offset for i in decls.imports if i.kind is ExternKind.TAG] + [tag.offset for tag in decls.tags]
+    for tag, offset in zip(env.tags, offsets, strict=True):
+        if tag.type.results:
+            raise InvalidError(f"non-empty tag result type: {tag.type}", offset=offset)
+
+
 def _check_exports(env: Env, decls: Declarations) -> None:
     sizes = {
         ExternKind.FUNC: len(env.funcs),
         ExternKind.TABLE: len(env.tables),
         ExternKind.MEMORY: len(env.memories),
         ExternKind.GLOBAL: len(env.globals),
+        ExternKind.TAG: len(env.tags),
     }
     names: set[str] = set()
     for export in decls.exports:
@@ -116,6 +125,7 @@ _WORDS = {
     ExternKind.TABLE: "table",
     ExternKind.MEMORY: "memory",
     ExternKind.GLOBAL: "global",
+    ExternKind.TAG: "tag",
 }
 
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 from ..instr.index import BY_NAME
-from ..instr.model import Immediate
-from ..types import FUNCREF, I32, V128, FuncType, TableType, ValType
+from ..instr.model import Catch, Immediate
+from ..types import EXNREF, FUNCREF, I32, V128, FuncType, TableType, ValType
 from ..values import M32
 from .stack import BOTTOM, Checker
 
@@ -174,6 +174,7 @@ def _call_type(c: Checker, type_: FuncType) -> None:
     c.charge(c.height + len(type_.results))
     if c.side is not None and not c.frames[-1].dead:
         c.side.operands[c.index] = c.operands()
+        c.note_guard()
     c.stack.extend(type_.results)
 
 
@@ -202,6 +203,45 @@ def _return_call(c: Checker, index: int) -> None:
 @rule("return_call_indirect")
 def _return_call_indirect(c: Checker, target: tuple[int, int]) -> None:
     _tail_call_type(c, _callee(c, target))
+
+
+# Exceptions (3.4.10)
+
+
+@rule("try_table")
+def _try_table(c: Checker, immediate: tuple[ValType | int | None, tuple[Catch, ...]]) -> None:
+    type_, catches = immediate
+    params, results = c.block_type(type_)
+    c.apply(params, ())
+    for catch in catches:
+        carried = () if catch.tag is None else _entry(c, c.env.tags, catch.tag, "tag").params
+        if catch.ref:
+            carried = (*carried, EXNREF)
+        _check_catch(c, carried, c.label(catch.label).label)
+    c.enter("try", params, results)
+
+
+def _check_catch(c: Checker, carried: tuple[ValType, ...], label: tuple[ValType, ...]) -> None:
+    """What a clause hands on is what its label takes."""
+    c.charge(1 + len(carried))
+    if len(carried) != len(label):
+        raise c.error(f"type mismatch: a catch hands on {len(carried)} values to a label that takes {len(label)}")
+    c.push(*carried)
+    c.apply(label, ())
+
+
+@rule("throw")
+def _throw(c: Checker, index: int) -> None:
+    c.apply(_entry(c, c.env.tags, index, "tag").params, ())
+    c.note_guard()
+    c.unreachable()
+
+
+@rule("throw_ref")
+def _throw_ref(c: Checker, _: None) -> None:
+    c.pop_type(EXNREF)
+    c.note_guard()
+    c.unreachable()
 
 
 # Parametric and variable instructions (3.4.4, 3.4.5)

@@ -21,13 +21,15 @@ class Block:
     `results`. `height` is the number of operands beneath the parameters at its entry.
     """
 
-    kind: Literal["func", "block", "loop", "if"]
+    kind: Literal["func", "block", "loop", "if", "try"]
     start: int
     params: tuple[ValType, ...]
     results: tuple[ValType, ...]
     height: int
     end: int = -1
     else_: int = -1
+    #: The innermost `try_table` around, by its `start`; -1 for none.
+    guard: int = -1
 
 
 @attrs.define
@@ -41,6 +43,8 @@ class SideTable:
     #: Operand types at each check point: at a `loop` all operands with its parameters; at a call (`call`,
     #: `call_indirect`) those beneath its arguments. Tail calls leave nothing behind and are not listed.
     operands: dict[int, tuple[ValType, ...]] = attrs.field(factory=dict)
+    #: The innermost `try_table` around each check point and each `throw` that has one, by that one's `start`.
+    guards: dict[int, int] = attrs.field(factory=dict)
     #: One byte for each instruction: 1 where it can't be reached.
     dead: bytearray = attrs.field(factory=bytearray)
     #: Types of parameters and declared locals, in order.

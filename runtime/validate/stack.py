@@ -41,15 +41,18 @@ _SINGLE: dict[ValType, tuple[ValType, ...]] = {}
 class Frame:
     """One entry of the control stack: a structured instruction, or the body."""
 
-    __slots__ = ("base", "block", "dead", "dead_entry", "has_else", "kind", "label", "params", "results", "unreachable")
+    __slots__ = (
+        "base", "block", "dead", "dead_entry", "guard", "has_else", "kind", "label", "params", "results", "unreachable",
+    )  # fmt: skip
 
     def __init__(
         self,
-        kind: Literal["func", "block", "loop", "if"],
+        kind: Literal["func", "block", "loop", "if", "try"],
         params: tuple[ValType, ...],
         results: tuple[ValType, ...],
         base: int,
         dead: bool,
+        guard: int = -1,
     ) -> None:
         self.kind = kind
         self.params = params
@@ -64,6 +67,8 @@ class Frame:
         self.dead = dead
         self.dead_entry = dead
         self.has_else = False
+        #: The innermost `try_table` that what stands in the frame is in, by its place.
+        self.guard = guard
         self.block: Block | None = None
 
 
@@ -182,7 +187,7 @@ class Checker:
     # Control
 
     def enter(
-        self, kind: Literal["block", "loop", "if"], params: tuple[ValType, ...], results: tuple[ValType, ...]
+        self, kind: Literal["block", "loop", "if", "try"], params: tuple[ValType, ...], results: tuple[ValType, ...]
     ) -> None:
         """Open a structured instruction whose parameters have been popped."""
         if len(self.frames) > MAX_NESTING:
@@ -190,11 +195,15 @@ class Checker:
         height = self.height
         self.charge(height + len(params))
         self.stack.append(BARRIER)
-        frame = Frame(kind, params, results, len(self.stack), self.frames[-1].dead)
+        outer = self.frames[-1].guard
+        guard = self.index if kind == "try" else outer
+        frame = Frame(kind, params, results, len(self.stack), self.frames[-1].dead, guard)
         self.frames.append(frame)
         self.stack.extend(params)
         if self.side is not None and not frame.dead:
-            frame.block = self.side.blocks[self.index] = Block(kind, self.index, params, results, height)
+            frame.block = self.side.blocks[self.index] = Block(
+                kind, self.index, params, results, height, guard=outer
+            )  # fmt: skip
 
     def close(self) -> Frame:
         """Check that the innermost frame leaves its results and nothing else, and take it off."""
@@ -216,6 +225,12 @@ class Checker:
         frame = self.frames[-1]
         del self.stack[frame.base :]
         frame.unreachable = frame.dead = True
+
+    def note_guard(self) -> None:
+        """The current instruction may throw: note the `try_table` that it is in."""
+        frame = self.frames[-1]
+        if frame.guard >= 0 and self.side is not None and not frame.dead:
+            self.side.guards[self.index] = frame.guard
 
     def label(self, depth: int) -> Frame:
         """The frame that a branch goes to."""

@@ -255,6 +255,9 @@ SIGNATURES: dict[Text, tuple[str, str]] = {
         "kv.guest('malloc', u32)",
         "kv: guest('malloc'): the second argument is the export's type, FuncRef[[u32], u32] say; got *",
     ),
+    Text.TAG_PARAM: (
+        "kv.tag('e', Str)", "kv.tag('e'): an exception carries numbers, V128 and ExternRef, not 'Str'"
+    ),
     Text.HOOK_TWICE: (
         "@kv.save\ndef a(state): ...\n@kv.save\ndef b(state): ...",
         "HostModule 'kv': @kv.save is already there; a module has one",

@@ -166,9 +166,8 @@ def test_nesting_is_limited() -> None:
 @pytest.mark.parametrize(
     ("body", "feature"),
     [
-        (b"\x08\0", "exceptions"),
-        (b"\x0a", "exceptions"),
-        (b"\x1f\x40\0\x0b", "exceptions"),
+        (b"\x06\x40\x0b", "legacy-exceptions"),
+        (b"\x18\0", "legacy-exceptions"),
         (b"\x14\0", "function-references"),
         (b"\xd4", "function-references"),
         (b"\xd3", "gc"),
@@ -177,7 +176,6 @@ def test_nesting_is_limited() -> None:
         (b"\xfe\x4e\x02\0", "threads"),
         (b"\xfc\x13", "wide-arithmetic"),
         (b"\xd0\x6e", "gc"),
-        (b"\xd0\x69", "exceptions"),
         (b"\xd0\x05", "function-references"),
         (b"\x02\x64\x70\x0b", "function-references"),
         (b"\x1c\x01\x63\x70", "function-references"),
