@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 _MARK = (
     "restart(*modes, kinds=…, every=…, most=…, seeds=…, share=…, scheduled=…, suspended=…, saves=…, catches=…, "
-    "timed=…, threads=…): run the test's guest calls under faults at their check points, and compare; modes are "
-    "exhaustive, every, pairs, random, mixed"
+    "timed=…, steady=…, threads=…): run the test's guest calls under faults at their check points, and compare; modes "
+    "are exhaustive, every, pairs, random, mixed"
 )
 
 

@@ -27,6 +27,8 @@ class Subject(Protocol):
     def saves(self) -> bool: ...
     @property
     def timed(self) -> bool: ...
+    @property
+    def steady(self) -> bool: ...
 
 
 #: One run: the subject, the schedule, what is done at each hit, and the setting.
@@ -95,9 +97,9 @@ class Exploration:
 
     def exhaustive(self) -> Report:
         """Each check point in turn, one fault a run. Up to the fault a run is like the undisturbed one: where it
-        doesn't come to the check point, the scenario isn't the same each time, which is a failure, too."""
+        doesn't come to the check point, the scenario isn't the same each time: a failure, unless it is not `steady`."""
         report = self._all(lambda checks: [At({i}) for i in range(1, checks + 1)])
-        if report.missed:
+        if report.missed and self.scenario.steady:
             some = ", ".join(report.missed[:3])
             raise InjectionFailure(
                 f"{self.scenario.name} isn't the same each time: {len(report.missed)} of its check points never came "

@@ -30,7 +30,8 @@ class Options:
 
     `modes`: which check points are hit. `kinds`: what is done there. `every`: the k of "every", one or several.
     `most`: pairs at most. `seeds`, `share`: for "random" and "mixed". `scheduled`: also with all callbacks on the run
-    loop. `suspended`: also with all waits off the stack. `saves`, `catches`, `timed`, `threads`: as for a `Scenario`.
+    loop. `suspended`: also with all waits off the stack. `saves`, `catches`, `timed`, `steady`, `threads`: as for a
+    `Scenario`.
     """
 
     modes: tuple[str, ...] = ("exhaustive",)
@@ -44,6 +45,7 @@ class Options:
     saves: bool = True
     catches: bool = False
     timed: bool = True
+    steady: bool = True
     threads: bool = False
 
     @classmethod
@@ -85,7 +87,7 @@ def explore_test(
     Raises MarkError, InjectionFailure with a report that can be read without a traceback, and what the test raises.
     """
     trial.threads = options.threads
-    body = Body(call, trial, name, options.saves, options.catches, options.timed)
+    body = Body(call, trial, name, options.saves, options.catches, options.timed, options.steady)
     runner: Any = run_body
     try:
         exploration = Exploration(body, options.kinds, options.settings, runner)

@@ -78,6 +78,9 @@ class Scenario:
     catches: bool = False
     #: Whether the run must take the same time on the fake clock. Polling with back-off doesn't.
     timed: bool = True
+    #: Whether an undisturbed run has the same check points each time. Not so where a real server answers, sooner or
+    #: later.
+    steady: bool = True
     #: Whether events come from other threads, too; a wait for them is then a real one.
     threads: bool = False
     name: str = attrs.field()

@@ -233,6 +233,7 @@ class Body:
     saves: bool = True
     catches: bool = False
     timed: bool = True
+    steady: bool = True
     #: What undisturbed runs' calls came to.
     undisturbed: dict[Setting, list[tuple[str, str]]] = attrs.field(factory=dict)
     #: What the first run gave.

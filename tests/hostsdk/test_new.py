@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from hostsdk.cli.main import main
-from tests.support.cache import ROOT
+from tests.support.extension import install, run
 
 
 def new(*args: str) -> Result:
@@ -20,42 +17,22 @@ def new(*args: str) -> Result:
     return CliRunner().invoke(main, ["new", *args])
 
 
-def run(*command: str | Path, folder: Path, path: str = "") -> str:
-    """What a command writes, with packages from `path` at hand, too. It must end well."""
-    env = os.environ | {"PYTHONPATH": f"{path}{os.pathsep}{ROOT}"}
-    done = subprocess.run(
-        command, cwd=folder, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def _can_build() -> bool:
-    """Whether this environment builds packages without fetching what builds them."""
-    try:
-        return int(version("setuptools").partition(".")[0]) >= 77
-    except PackageNotFoundError:
-        return False
-
-
 @pytest.mark.slow
 def test_a_new_package_is_whole(tmp_path: Path) -> None:
     """Generated, installed, and tried: its tests pass, its types hold, and the command finds it."""
     made, site = tmp_path / "made", tmp_path / "site"
     assert new("post_box", "--dir", str(made)).exit_code == 0
-    alone = ["--no-build-isolation"] if _can_build() else []
-    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--disable-pip-version-check", *alone]
-    run(*pip, "--target", str(site), ".", folder=made)
-    tests = run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", folder=made, path=str(site))
+    install(made, site, tmp_path / "copy")
+    tests = run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", folder=made, paths=(site,))
     assert "4 passed" in tests
-    shown = run(sys.executable, "-m", "hostsdk", "hosts", "post_box", folder=tmp_path, path=str(site))
+    shown = run(sys.executable, "-m", "hostsdk", "hosts", "post_box", folder=tmp_path, paths=(site,))
     assert shown.splitlines() == [
         "post_box[=ROOM]  (hostsdk-post-box 0.1.0, 2 functions)",
         "    put(data: Bytes) -> i32  (i32 i32) -> (i32)",
         "    take(out: OutBuffer, ms: u32) -> i32  (i32 i32 i32) -> (i32); function, may wait",
     ]
     checked = run(
-        sys.executable, "-m", "mypy", "--cache-dir", str(tmp_path / "cache"), folder=made, path=str(made / "src")
+        sys.executable, "-m", "mypy", "--cache-dir", str(tmp_path / "cache"), folder=made, paths=(made / "src",)
     )
     assert "Success" in checked
 
