@@ -37,5 +37,8 @@ def number_of(error: OSError) -> int:
     return WASI_ERRNO["EIO"] if number is None else number
 
 
-#: How all functions map what they raise.
-ERRORS = Errors({NotCapable: WASI_ERRNO["ENOTCAPABLE"]}, unknown=WASI_ERRNO["EIO"])
+#: How all functions map what they raise. Python goes on by itself where a signal ends a call; a file of the embedder's
+#: that doesn't must not show it to a guest either.
+ERRORS = Errors(
+    {NotCapable: WASI_ERRNO["ENOTCAPABLE"], InterruptedError: WASI_ERRNO["EAGAIN"]}, unknown=WASI_ERRNO["EIO"]
+)

@@ -80,6 +80,21 @@ def observe(instance: Instance) -> object:
     return bytes(stdout.seen), root.tree.as_dict(), wasi.reached, fds
 
 
+def make_alone(world: World) -> Instance:
+    """A guest that is given nothing which only this process has: it may go on in another one."""
+    config = WasiConfig(stdin=b"ping pong", stdout="null", random=9, preopens={"/": MemoryTree(now=lambda: 7).root})
+    module = Module.from_bytes(wat(GUEST))
+    return Instance(module, [preview1(config)], engine=world.engine, limits=Limits(journal=1000))
+
+
+def observe_alone(instance: Instance) -> object:
+    """The tree, the clock, the random source and the descriptors."""
+    wasi = state(instance)
+    root: Any = wasi.fds.get(3).file
+    fds = [(number, fd.identity, str(fd.stat())) for number, fd in wasi.fds.items()]
+    return root.tree.as_dict(), wasi.reached, wasi.random.at, fds
+
+
 SCENARIO = Scenario(make, observe=observe)
 KINDS = (Kind.RESTART, Kind.INTERRUPT, Kind.SAVE, Kind.DROP, Kind.THROW)
 
@@ -98,3 +113,14 @@ def test_many_faults_of_all_kinds() -> None:
     exploration = explore(SCENARIO, kinds=KINDS, callbacks=["nested"])
     exploration.mixed(range(5), 0.4)
     exploration.every(1, 2, 5)
+
+
+@pytest.mark.slow
+def test_a_call_goes_on_in_another_process() -> None:
+    """BEHAVIOURS 75 and 76: saved and moved to another process at each check point, and at several of them: sleeps are
+    as long, the input goes on where it was, files, offsets, random bytes and clock are the same."""
+    alone = Scenario(make_alone, observe=observe_alone)
+    exploration = explore(alone, kinds=[Kind.MOVE], callbacks=["nested"])
+    assert exploration.checks > 5
+    exploration.exhaustive()
+    exploration.every(1, 2)

@@ -199,15 +199,18 @@ class HostDirectory(Directory):
         return HostDirectory(os.open(name, _PATH | _DIRECTORY, dir_fd=self.fd))
 
     def open(self, name: bytes, how: Opening) -> File:
-        """Open or create; FIFOs and character devices too, whose I/O can't block. Block devices are refused."""
+        """Open or create; FIFOs and character devices too, whose I/O can't block. Block devices and sockets are refused
+        before they are opened, which alone may do something to a device."""
         if how.directory or name == b".":
             if how.create or how.truncate or (how.write and not how.directory):
                 raise fault(errno.EISDIR if self._is_directory(name) else errno.ENOTDIR)
             return HostDirectory(os.open(name, os.O_RDONLY | _DIRECTORY, dir_fd=self.fd))
+        mode = self._mode(name)
+        _require_ordinary(mode)
         try:
             fd = os.open(name, _flags(how), 0o666, dir_fd=self.fd)
         except OSError as error:
-            if error.errno == errno.ENXIO and stat.S_ISFIFO(self._mode(name)):
+            if error.errno == errno.ENXIO and stat.S_ISFIFO(mode):
                 # Nobody reads it yet, and no event tells of one who comes: until there is a writer, it isn't open.
                 raise BlockingIOError from None
             raise
@@ -218,7 +221,11 @@ class HostDirectory(Directory):
             raise
 
     def _mode(self, name: bytes) -> int:
-        return os.stat(name, dir_fd=self.fd, follow_symlinks=False).st_mode
+        """0 where there is nothing, or it can't be known."""
+        try:
+            return os.stat(name, dir_fd=self.fd, follow_symlinks=False).st_mode
+        except OSError:
+            return 0
 
     def _is_directory(self, name: bytes) -> bool:
         return stat.S_ISDIR(self._mode(name))
@@ -309,15 +316,24 @@ def _flags(how: Opening) -> int:
     return flags
 
 
+def _require_ordinary(mode: int) -> None:
+    """Raises EACCES for a block device, ENXIO for a socket."""
+    if stat.S_ISBLK(mode):
+        raise fault(errno.EACCES, "block devices are not for guests")
+    if stat.S_ISSOCK(mode):
+        raise fault(errno.ENXIO, "a socket can't be opened by its name")
+
+
 def _opened(fd: int, how: Opening) -> File:
     mode = os.fstat(fd).st_mode
+    _require_ordinary(mode)  # it may have been put there since somebody looked
     if stat.S_ISREG(mode):
         return HostFile(fd, how)
     if stat.S_ISDIR(mode):
         return HostDirectory(fd)
     if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
         return HostStream(fd, how)
-    raise fault(errno.EACCES, "block devices and the like are not for guests")
+    raise fault(errno.EACCES, "what this is, nobody knows")
 
 
 def _type(entry: os.DirEntry[str]) -> FileType:

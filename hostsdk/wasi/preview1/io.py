@@ -53,7 +53,10 @@ def transfer(ctx: BlockingCtx, used: Use, attempt: Callable[[Descriptor], T | No
     descriptor = used.now(ctx)
 
     def attempt_now() -> T | None:
-        return attempt(used.now(ctx))
+        try:
+            return attempt(used.now(ctx))
+        except InterruptedError:
+            return None  # a signal, which is no guest's business
 
     if used.nonblock:
         moved = ctx.once(attempt_now)
