@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from hostsdk import WASI_ERRNO
-from hostsdk.wasi import Directory, File, Listener, Opening, Socket
+from hostsdk.wasi import Directory, File, HostDirectory, Listener, Opening, Socket
 from hostsdk.wasi.errno import ERRORS
 from tests.support.wasi import ALL, READ, Box, fd_sub, poll
 from tests.support.wasi_calls import CALLS, OF_DESCRIPTORS, Stage
@@ -42,7 +42,7 @@ class Ill:
 def ill(file: File, number: int) -> File:
     """A file of the same kind that can do nothing but fail, by the protocol that any embedder may implement."""
     kind: type[File] = next(cls for cls in (Directory, Socket, Listener, File) if isinstance(file, cls))
-    doing = [name for name in vars(File) | vars(kind) if not name.startswith("_") and callable(getattr(kind, name))]
+    doing = [name for name in vars(File) | vars(kind) if not name.startswith("_")]
     rest = {"number": number, "type": file.type, "rights": file.rights}
     own = {name: Ill.fail for name in doing if name not in ("no_seek", "save", "load", "sources")}
     made: File = type("Ill" + kind.__name__, (kind, Ill), {**own, **rest})()
@@ -64,7 +64,7 @@ WRITERS = {
 
 def illnesses(name: str) -> tuple[str, ...]:
     """What is tried with a function."""
-    found = ANY
+    found: tuple[str, ...] = ANY
     found += OPENING if name.startswith("path_") or name == "sock_accept" else ()
     found += WRITING if name in WRITERS else ()
     found += NETWORK if name.startswith("sock_") else ()
@@ -77,13 +77,14 @@ def test_every_function_hands_an_error_on(name: str) -> None:
     for illness in illnesses(name):
         stage = Stage(real_clock=True)
         with stage.box as box:
-            for _, descriptor in box.state.fds.items():
+            given = [descriptor for _, descriptor in box.state.fds.items()]
+            for descriptor in given:
                 descriptor.file, descriptor.owned = ill(descriptor.file, getattr(errno, illness)), True
             args = CALLS[name](box)
             before = box.get(0, box.size)
             assert box.call(name, *args) == WASI_ERRNO[illness]
             assert box.get(0, box.size) == before
-            for _, descriptor in box.state.fds.items():
+            for descriptor in given:
                 descriptor.owned = False
 
 
@@ -220,8 +221,6 @@ def test_devices_are_what_they_are(follow: bool, tmp_path: Path) -> None:
 
 def test_a_device_that_is_put_there_in_the_middle_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the look at a name and its opening it may come to name a device: that is seen afterwards, and closed."""
-    from hostsdk.wasi.fs import host
-
     real: Callable[[int], os.stat_result] = os.fstat
     opened: list[int] = []
 
@@ -232,8 +231,8 @@ def test_a_device_that_is_put_there_in_the_middle_is_refused(tmp_path: Path, mon
         return os.stat_result(found)
 
     (tmp_path / "f").write_bytes(b"")
-    directory = host.HostDirectory.at(tmp_path)
-    monkeypatch.setattr(host.os, "fstat", fstat)
+    directory = HostDirectory.at(tmp_path)
+    monkeypatch.setattr(os, "fstat", fstat)
     with pytest.raises(PermissionError):
         directory.open(b"f", Opening())
     monkeypatch.undo()
