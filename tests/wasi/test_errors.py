@@ -42,9 +42,9 @@ class Ill:
 def ill(file: File, number: int) -> File:
     """A file of the same kind that can do nothing but fail, by the protocol that any embedder may implement."""
     kind: type[File] = next(cls for cls in (Directory, Socket, Listener, File) if isinstance(file, cls))
-    doing = [name for name in vars(File) | vars(kind) if not name.startswith("_")]
+    doing = {name for name in dir(kind) if name[0] != "_"} - {"no_seek", "save", "load", "sources"}
     rest = {"number": number, "type": file.type, "rights": file.rights}
-    own = {name: Ill.fail for name in doing if name not in ("no_seek", "save", "load", "sources")}
+    own: dict[str, Any] = dict.fromkeys(doing, Ill.fail)
     made: File = type("Ill" + kind.__name__, (kind, Ill), {**own, **rest})()
     return made
 
