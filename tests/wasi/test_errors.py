@@ -41,7 +41,7 @@ class Ill:
 
 def ill(file: File, number: int) -> File:
     """A file of the same kind that can do nothing but fail, by the protocol that any embedder may implement."""
-    kind: type[File] = next(cls for cls in (Directory, Socket, Listener, File) if isinstance(file, cls))
+    kind: type[File] = next((cls for cls in (Directory, Socket, Listener) if isinstance(file, cls)), File)
     doing = {name for name in dir(kind) if name[0] != "_"} - {"no_seek", "save", "load", "sources"}
     rest = {"number": number, "type": file.type, "rights": file.rights}
     own: dict[str, Any] = dict.fromkeys(doing, Ill.fail)
