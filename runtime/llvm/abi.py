@@ -16,7 +16,7 @@ import attrs
 
 from ..errors import TrapCode
 from ..module import Module
-from ..types import F32, F64, I32, I64, FuncType, ValType
+from ..types import F32, F64, I32, I64, V128, FuncType, ValType
 
 #: Version of all that is described here and of what the emitter makes of a body; part of the key of cached objects.
 VERSION: Final = 1
@@ -129,7 +129,9 @@ ASKS: Final[dict[str, int]] = {name: n for n, name in enumerate(REQUESTS)}
 #: Function index of a call that was found in a table.
 FROM_TABLE: Final = 0xFFFF_FFFF
 
-IR_TYPES: Final[dict[ValType, str]] = {I32: "i32", I64: "i64", F32: "float", F64: "double"}
+#: A vector, as two halves: 16 bytes wherever other values take 8.
+VECTOR: Final = "<2 x i64>"
+IR_TYPES: Final[dict[ValType, str]] = {I32: "i32", I64: "i64", F32: "float", F64: "double", V128: VECTOR}
 
 
 class Unsupported(Exception):
@@ -144,6 +146,11 @@ def ir_type(type_: ValType) -> str:
     return found
 
 
+def size_of(type_: str) -> int:
+    """Bytes that a value of an IR type takes in a room or a record."""
+    return 16 if type_ == VECTOR else 8
+
+
 def callable_from_code(type_: FuncType) -> bool:
     """Whether machine code has a form for all values of a function type."""
     return all(t.is_ref or t in IR_TYPES for t in (*type_.params, *type_.results))
@@ -151,7 +158,7 @@ def callable_from_code(type_: FuncType) -> bool:
 
 def signature_key(type_: FuncType) -> str:
     """Tells signatures apart as code sees them: `ii_l` for `(i32 i32) -> (i64)`, a reference being an `l`."""
-    letters = {"i32": "i", "i64": "l", "float": "f", "double": "d"}
+    letters = {"i32": "i", "i64": "l", "float": "f", "double": "d", VECTOR: "v"}
     params, results = ("".join(letters[ir_type(t)] for t in types) for types in (type_.params, type_.results))
     return f"{params}_{results}"
 

@@ -69,6 +69,11 @@ def real(type_: str, bits: int) -> str:
     return f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
 
 
+def _aligned(type_: str) -> str:
+    """What is ours lies at multiples of eight, vectors too."""
+    return ", align 8" if type_[0] == "<" else ""
+
+
 class Builder:
     """One function's text. `here` is the block being filled; None behind an unconditional branch."""
 
@@ -131,14 +136,14 @@ class Builder:
 
     def ours(self, type_: str, base: str, offset: int, how: str = OURS) -> str:
         """Load something of ours."""
-        return self.value(f"load {type_}, ptr {self.field(base, offset)}{how}")
+        return self.value(f"load {type_}, ptr {self.field(base, offset)}{_aligned(type_)}{how}")
 
     def keep(self, type_: str, value: str, base: str, offset: int) -> None:
         """Store something of ours."""
-        self.emit(f"store {type_} {value}, ptr {self.field(base, offset)}{OURS}")
+        self.emit(f"store {type_} {value}, ptr {self.field(base, offset)}{_aligned(type_)}{OURS}")
 
     def widened(self, type_: str, text: str) -> tuple[str, str]:
-        """A value as a slot has it: eight bytes, an i32 or f32 in the lower half and zeros above."""
+        """A value as a slot has it: eight bytes, an i32 or f32 in the lower half and zeros above; a vector as it is."""
         if type_ == "i32":
             return "i64", text if text[0] != "%" else self.value(f"zext i32 {text} to i64")
         if type_ == "float":
@@ -146,4 +151,4 @@ class Builder:
             return "i64", self.value(f"zext i32 {bits} to i64")
         if type_ == "double":
             return "i64", self.value(f"bitcast double {text} to i64")
-        return "i64", text
+        return type_, text

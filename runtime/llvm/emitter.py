@@ -33,7 +33,7 @@ Operand: TypeAlias = "tuple[str, str]"
 Checked: TypeAlias = "dict[tuple[int, str], int]"
 
 _NAN = {"float": real("float", f32_to_bits(NAN32)), "double": real("double", f64_to_bits(NAN64))}
-ZERO = {"i32": "0", "i64": "0", "float": "0.0", "double": "0.0"}
+ZERO = {"i32": "0", "i64": "0", "float": "0.0", "double": "0.0", abi.VECTOR: "zeroinitializer"}
 
 
 @attrs.define(eq=False)
@@ -243,25 +243,31 @@ class Emitter(Builder):
             self.push(result, self.ours(result, room, 0))
 
     def stow(self, room: str, operands: Sequence[Operand]) -> None:
-        """Put settled operands into eight bytes each."""
-        for place, (type_, text) in enumerate(operands):
+        """Put settled operands into eight bytes each, vectors into sixteen."""
+        offset = 0
+        for type_, text in operands:
             wide, value = self.widened(type_, text)
-            self.keep(wide, value, room, 8 * place)
+            self.keep(wide, value, room, offset)
+            offset += abi.size_of(type_)
 
     def spill(self, layout: Layout, locals_: Sequence[str], operands: Sequence[Operand]) -> None:
         """Write the frame's record at a check point and leave the stack."""
         values: list[str] = []
         for index in layout.live:
             tag = self.local_types[index] + ("?" if index in self.loose else "")
-            values.append(self._slot(tag, locals_[index]))
-        values += [self._slot(*operand) for operand in operands]
+            values += self._slot(tag, locals_[index])
+        for operand in operands:
+            values += self._slot(*operand)
         header = layout.pc | 8 + 8 * len(values) << 32
         self._write(header, values)
         self.leaves = True
         self.jump("leave")
 
-    def _slot(self, tag: str, text: str) -> str:
-        return self.widened(self.plain(tag), self.settled(tag, text))[1]
+    def _slot(self, tag: str, text: str) -> list[str]:
+        """A value as one word of a record, or two."""
+        if tag == abi.VECTOR:
+            return [self.value(f"extractelement {abi.VECTOR} {text}, i32 {half}") for half in range(2)]
+        return [self.widened(self.plain(tag), self.settled(tag, text))[1]]
 
     def _write(self, header: int, values: list[str]) -> None:
         if len(values) <= abi.SPILL_SIZES[-1]:

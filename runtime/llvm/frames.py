@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Final
 
 import attrs
 
 from ..exec.frames import WasmFrame
 from ..instances.instance import Instance
-from ..types import F32, F64, I32, I64, ValType
+from ..types import F32, F64, I32, I64, V128, ValType
 from ..validate.layout import Layout
 from ..values import Value, f32_from_bits, f32_to_bits
 from . import abi
 
-_CODES: Final = {I32: "Q", I64: "Q", F64: "d"}
+_CODES: Final = {I32: "Q", I64: "Q", F64: "d", V128: "16s"}
 _SLOT: Final = struct.Struct("<Q")
 _REAL: Final = struct.Struct("<d")
 _HEAD: Final = struct.Struct("<II")
 
 
 class Row:
-    """Values of certain types, eight bytes each: a function's arguments or results."""
+    """Values of certain types, eight bytes each, vectors sixteen: a function's arguments or results."""
 
     def __init__(self, types: Sequence[ValType]) -> None:
         self.types = tuple(types)
+        self.places = tuple(accumulate([type_.slot for type_ in types[:-1]], initial=0))[: len(types)]
         codes = [_CODES.get(type_) for type_ in types]
         self._whole = None if None in codes else struct.Struct("<" + "".join(filter(None, codes)))
 
@@ -34,14 +36,14 @@ class Row:
         if self._whole is not None:
             self._whole.pack_into(room, 0, *values)
             return
-        for place, (type_, value) in enumerate(zip(self.types, values, strict=True)):
-            put(room, 8 * place, type_, value, refs)
+        for at, type_, value in zip(self.places, self.types, values, strict=True):
+            put(room, at, type_, value, refs)
 
     def get(self, room: memoryview, refs: dict[int, object]) -> tuple[Value, ...]:
         """Read canonical values."""
         if self._whole is not None:
             return self._whole.unpack_from(room)
-        return tuple([get(room, 8 * place, type_, refs) for place, type_ in enumerate(self.types)])
+        return tuple([get(room, at, type_, refs) for at, type_ in zip(self.places, self.types, strict=True)])
 
 
 def put(room: memoryview, at: int, type_: ValType, value: Value, refs: dict[int, object]) -> None:
@@ -56,6 +58,8 @@ def put(room: memoryview, at: int, type_: ValType, value: Value, refs: dict[int,
         else:
             refs[id(value)] = value
             _SLOT.pack_into(room, at, id(value))
+    elif type_ is V128 and isinstance(value, bytes):
+        room[at : at + 16] = value
     else:
         _SLOT.pack_into(room, at, value)
 
@@ -65,6 +69,8 @@ def get(room: memoryview, at: int, type_: ValType, refs: dict[int, object]) -> V
     if type_ is F64:
         value: float = _REAL.unpack_from(room, at)[0]
         return value
+    if type_ is V128:
+        return bytes(room[at : at + 16])
     bits: int = _SLOT.unpack_from(room, at)[0]
     if type_ is F32:
         return f32_from_bits(bits)

@@ -54,7 +54,7 @@ class Image:
         #: LIMIT, for whoever asks for a look.
         self.cell = ctypes.c_uint64.from_buffer(buffer, start + abi.LIMIT)
         env = instance.module.env
-        slots = max([64, *[max(len(t.params), len(t.results)) for t in (*env.funcs, *env.types)]])
+        slots = max([64, *[2 * max(len(t.params), len(t.results)) for t in (*env.funcs, *env.types)]])
         room = (ctypes.c_uint64 * slots)()
         self.room = memoryview(room).cast("B")
         self._room_address = ctypes.addressof(room)

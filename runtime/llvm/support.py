@@ -97,14 +97,18 @@ def _enter(name: str, type_: FuncType) -> str:
     """The way in."""
     b = Builder()
     args = []
-    for i, t in enumerate(map(abi.ir_type, type_.params)):
-        args.append(f", {t} {b.ours(t, '%room', 8 * i)}")
+    offset = 0
+    for t in map(abi.ir_type, type_.params):
+        args.append(f", {t} {b.ours(t, '%room', offset)}")
+        offset += abi.size_of(t)
     results = tuple(map(abi.ir_type, type_.results))
     returned = return_type(results)
     made = b.value(f"call {returned} %code(ptr %inst, i64 %left{''.join(args)})")
-    for place_, t in enumerate(results):
-        wide, value = b.widened(t, b.value(f"extractvalue {returned} {made}, {place_ + 1}"))
-        b.keep(wide, value, "%room", 8 * place_)
+    offset = 0
+    for place_, t in enumerate(results, 1):
+        wide, value = b.widened(t, b.value(f"extractvalue {returned} {made}, {place_}"))
+        b.keep(wide, value, "%room", offset)
+        offset += abi.size_of(t)
     b.emit(f"ret i32 {b.value(f'extractvalue {returned} {made}, 0') if results else made}")
     return _text(f"define i32 @enter_{name}(ptr %inst, ptr %code, ptr %room, i64 %left)", b)
 
@@ -114,9 +118,11 @@ def _bridge(name: str, type_: FuncType) -> str:
     b = Builder()
     params = [(t, f"%p{i}") for i, t in enumerate(map(abi.ir_type, type_.params))]
     room = b.ours("ptr", "%inst", abi.ARGS, INVARIANT)
-    for i, (t, text) in enumerate(params):
+    offset = 0
+    for t, text in params:
         wide, value = b.widened(t, text)
-        b.keep(wide, value, room, 8 * i)
+        b.keep(wide, value, room, offset)
+        offset += abi.size_of(t)
     b.keep("i64", "%left", "%inst", abi.LEFT)
     index = b.value("ptrtoint ptr %which to i64")
     what = b.value(f"or i64 {b.value(f'shl i64 {index}, 8')}, {abi.ASKS['call']}")
@@ -128,8 +134,10 @@ def _bridge(name: str, type_: FuncType) -> str:
     b.start("done")
     if results:
         made = f"{{i32 0{''.join([f', {t} undef' for t in results])}}}"
-        for i, t in enumerate(results):
-            made = b.value(f"insertvalue {returned} {made}, {t} {b.ours(t, room, 8 * i)}, {i + 1}")
+        offset = 0
+        for i, t in enumerate(results, 1):
+            made = b.value(f"insertvalue {returned} {made}, {t} {b.ours(t, room, offset)}, {i}")
+            offset += abi.size_of(t)
         b.emit(f"ret {returned} {made}")
     else:
         b.emit("ret i32 0")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...types import V128
 from .. import abi
 from ..builder import INVARIANT, OURS
 from ..emitter import Emitter
@@ -35,8 +36,8 @@ def _place(e: Emitter, index: int) -> tuple[str, int]:
 @lowers("global.get")
 def _global_get(e: Emitter, index: Any) -> None:
     type_ = e.module.env.globals[index]
-    if type_.content.is_ref:
-        e.request("global.get", index, (), "i64")
+    if type_.content.is_ref or type_.content is V128:
+        e.request("global.get", index, (), abi.ir_type(type_.content))
         return
     base, offset = _place(e, index)
     name = abi.ir_type(type_.content)
@@ -46,7 +47,7 @@ def _global_get(e: Emitter, index: Any) -> None:
 @lowers("global.set")
 def _global_set(e: Emitter, index: Any) -> None:
     type_ = e.module.env.globals[index]
-    if type_.content.is_ref:
+    if type_.content.is_ref or type_.content is V128:
         e.request("global.set", index, e.take(1))
         return
     value = e.pop()
