@@ -9,6 +9,8 @@ from ._blocking import block_until, sleep
 from ._blocking import check_interrupt_op as check_interrupt
 from ._callback import call, tail_call
 from ._context import BlockingContext, Context, Progress
+from ._drivers.scheduler import Deadlock, Scheduler
+from ._drivers.tasks import Task, TaskState
 from ._embed import Export, Exports, Instance, Module
 from ._engine import (
     V128,
@@ -76,7 +78,16 @@ from ._execution import Execution
 from ._extensions import ExtensionError, InstalledHost, find_host, installed_hosts, load_host
 from ._memory import GuestMemory, Rows
 from ._module import HostModule
-from ._outcomes import CallInterrupted, CallStopped, Outcome, Returned, Suspended, Timeout, Unanswered
+from ._outcomes import (
+    CallCancelled,
+    CallInterrupted,
+    CallStopped,
+    Outcome,
+    Returned,
+    Suspended,
+    Timeout,
+    Unanswered,
+)
 from ._question import Question, ask
 from ._resources import ResourceTable
 from ._sockets import try_recv, try_send
@@ -120,6 +131,7 @@ __all__ = [
     "ByteList",
     "Bytes",
     "CStr",
+    "CallCancelled",
     "CallInterrupted",
     "CallStopped",
     "Clock",
@@ -127,6 +139,7 @@ __all__ = [
     "ConversionError",
     "Count",
     "Counters",
+    "Deadlock",
     "DivergenceError",
     "Driver",
     "Dropped",
@@ -180,6 +193,7 @@ __all__ = [
     "ResultError",
     "Returned",
     "Rows",
+    "Scheduler",
     "SignatureError",
     "SnapshotError",
     "State",
@@ -192,6 +206,8 @@ __all__ = [
     "SystemClock",
     "Table",
     "Tag",
+    "Task",
+    "TaskState",
     "TimedOut",
     "Timeout",
     "Total",

@@ -56,7 +56,7 @@ from ._errors import MissingExport
 from ._execution import Execution
 from ._messages import Text
 from ._module import HostModule
-from ._outcomes import CallInterrupted, CallStopped, Timeout, Unanswered
+from ._outcomes import CallInterrupted, CallStopped, Returned, Timeout, Unanswered
 from ._question import Question
 from ._resource_kinds import load_resources
 from ._resources import ResourceTable
@@ -355,6 +355,14 @@ class Instance:
         explanation = execution.explain()
         execution.drop()
         raise _stopped(execution, suspended.reason, explanation)
+
+    def _conclude(self, execution: Execution, outcome: object) -> Any:
+        """What a plain call gives or raises for the outcome that `execution` came to."""
+        if not isinstance(outcome, RuntimeReturned):
+            return self._unusual(execution, outcome)
+        execution._outcome = returned = execution._convert(outcome)
+        values = returned.values if isinstance(returned, Returned) else ()
+        return values[0] if len(values) == 1 else values or None
 
     def _function(self, name: str) -> Func:
         if name == "(start)":

@@ -61,6 +61,10 @@ class CallInterrupted(CallStopped):
     """The `Interrupt` given to a plain call was set."""
 
 
+class CallCancelled(CallStopped):
+    """The task of the call was cancelled."""
+
+
 class Unanswered(CallStopped):
     """A host function asked something in a plain call, where nobody answers; use `start` and `answer`."""
 
@@ -70,6 +74,7 @@ class Unanswered(CallStopped):
 
 
 __all__ = [
+    "CallCancelled",
     "CallInterrupted",
     "CallStopped",
     "Dropped",

@@ -27,13 +27,15 @@ from .errors import (
 )
 from .exec.backtrace import TraceLine, render
 from .exec.backtrace import of_frames as trace_of
-from .exec.clock import Alarm, Clock, FakeClock, SystemClock
+from .exec.bell import Bell, open_bell
+from .exec.clock import SYSTEM_CLOCK, Agenda, Alarm, Clock, FakeClock, SystemClock
 from .exec.context import ExecContext
 from .exec.counters import Counters
 from .exec.frames import HostFrame, WasmFrame
 from .exec.host import call_back, check_interrupt, suspend, wait
 from .exec.inject import At, Every, Injector, Never, Randomly
 from .exec.interrupt import Interrupt
+from .exec.poll import Requests
 from .exec.restart import Entry, Record
 from .exec.shadow import restore_stack_pointer, stack_pointer
 from .exec.state import (
@@ -56,7 +58,7 @@ from .exec.state import (
     make_dropped,
     make_exit,
 )
-from .exec.wait import Driver, Notifier, ThreadDriver, WaitSet, Waker, backoff
+from .exec.wait import LONGEST, Driver, Notifier, ThreadDriver, WaitSet, Waker, backoff
 from .externs import Func, Global, Memory, Table, arguments, python_results, value_in, value_out
 from .features import Feature
 from .hostabi import (
@@ -123,12 +125,16 @@ __all__ = [
     "FUNCREF",
     "I32",
     "I64",
+    "LONGEST",
     "M32",
     "M64",
+    "SYSTEM_CLOCK",
     "V128",
     "V128_TYPE",
+    "Agenda",
     "Alarm",
     "At",
+    "Bell",
     "Budget",
     "CString",
     "Clock",
@@ -188,6 +194,7 @@ __all__ = [
     "RecordError",
     "ReentrancyError",
     "Ref",
+    "Requests",
     "ResultShape",
     "Returned",
     "Scalar",
@@ -249,6 +256,7 @@ __all__ = [
     "make_dropped",
     "make_exit",
     "make_unwind",
+    "open_bell",
     "python_results",
     "render",
     "restore_stack_pointer",

@@ -32,9 +32,9 @@ def mark_code(lines: list[str]) -> list[str]:
 #: Classes that users get from elsewhere, so that their constructors concern nobody.
 NOT_MADE = frozenset(
     """
-    BlockingContext CallInterrupted CallStopped Clock Context Counters Driver Dropped Execution Export Exports Feature
-    FuncRef Global GuestMemory Memory Module OutBuffer Progress Ptr ResourceTable Rows State Status Table Timeout
-    TraceLine TrapCode Unanswered
+    BlockingContext CallCancelled CallInterrupted CallStopped Clock Context Counters Driver Dropped Execution Export
+    Exports Feature FuncRef Global GuestMemory Memory Module OutBuffer Progress Ptr ResourceTable Rows State Status
+    Table Task Timeout TraceLine TrapCode Unanswered
     """.split()
 )
 #: Defaults as autodoc finds them in what attrs writes.

@@ -1,37 +1,45 @@
-"""The directive `states`: the states of an execution and the moves between them, drawn from the engine's own table."""
+"""The directive `states`: the states of an execution, or with the argument `tasks` of a scheduler's task, and the moves
+between them, drawn from the tables in the code."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Set
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
+from hostsdk._drivers.tasks import MOVES as TASK_MOVES
+from hostsdk._drivers.tasks import TaskState
 from runtime.exec.state import MOVES, State
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
-Moves: TypeAlias = Mapping[State, Set[State]]
+AnyState: TypeAlias = State | TaskState
+Moves: TypeAlias = Mapping[Any, Set[Any]]
 
 #: Size of a box, and the room between two.
 WIDTH, HEIGHT, GAP, DROP = 104, 34, 56, 96
 
 
-def places(moves: Moves) -> dict[State, tuple[int, int]]:
+def _states(moves: Moves) -> list[AnyState]:
+    return list(type(next(iter(moves))))
+
+
+def places(moves: Moves) -> dict[AnyState, tuple[int, int]]:
     """The upper left corner of each state's box: those that can be left in a row above, final ones below."""
-    lasting = [state for state in State if state in moves]
-    final = [state for state in State if state not in moves]
+    lasting = [state for state in _states(moves) if moves.get(state)]
+    final = [state for state in _states(moves) if not moves.get(state)]
     above = {state: (column * (WIDTH + GAP), 0) for column, state in enumerate(lasting)}
     step = WIDTH + 12
     return above | {state: (column * step, HEIGHT + DROP) for column, state in enumerate(final)}
 
 
-def arrows(moves: Moves) -> Iterator[tuple[State, State]]:
+def arrows(moves: Moves) -> Iterator[tuple[AnyState, AnyState]]:
     """Every move, in the order of the states."""
-    for old in State:
-        for new in State:
+    for old in _states(moves):
+        for new in _states(moves):
             if new in moves.get(old, ()):
                 yield old, new
 
@@ -45,7 +53,7 @@ def draw(moves: Moves) -> str:
     high = max(y for _, y in where.values()) + HEIGHT + 4
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-2 -2 {wide} {high}" style="max-width: {wide}px" '
-        'role="img" aria-label="states of an execution" fill="none" stroke="currentColor">'
+        'role="img" aria-label="states and moves" fill="none" stroke="currentColor">'
         '<marker id="tip" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="8" markerHeight="8" orient="auto">'
         '<path d="M0 0L8 4L0 8z" fill="currentColor" stroke="none"/></marker>'
         f"{''.join(lines)}{''.join(boxes)}</svg>"
@@ -75,12 +83,15 @@ def _arrow(old: tuple[int, int], new: tuple[int, int], title: str) -> str:
 
 
 class States(SphinxDirective):
-    """`{states}`: no argument, no content."""
+    """`{states}`: no content."""
+
+    optional_arguments = 1
 
     def run(self) -> list[nodes.Node]:
-        text = "; ".join(f"{old.value} → {new.value}" for old, new in arrows(MOVES))
+        moves: Moves = TASK_MOVES if self.arguments == ["tasks"] else MOVES
+        text = "; ".join(f"{old.value} → {new.value}" for old, new in arrows(moves))
         return [
-            nodes.raw("", draw(MOVES), format="html"),
+            nodes.raw("", draw(moves), format="html"),
             # For builders that know no SVG.
             nodes.raw("", text, format="text"),
         ]
