@@ -12,8 +12,10 @@ from typing import TypeAlias
 
 import attrs
 
+from .errors import InvalidError
 from .instr.model import Op
-from .types import FuncType, GlobalType, MemoryType, TableType, ValType
+from .typedefs import defined
+from .types import CompType, DefType, FuncType, GlobalType, MemoryType, TableType, ValType
 
 
 class ExternKind(enum.IntEnum):
@@ -140,7 +142,7 @@ class Names:
 class Declarations:
     """A decoded module. Imports come first in each index space."""
 
-    types: tuple[FuncType, ...] = ()
+    types: tuple[CompType, ...] = ()
     imports: tuple[Import, ...] = ()
     codes: tuple[Code, ...] = ()
     tables: tuple[Table, ...] = ()
@@ -154,6 +156,17 @@ class Declarations:
     datas: tuple[Data, ...] = ()
     customs: tuple[tuple[str, int, int], ...] = ()
     names: Names = Names()
+    #: The same types as `types`, as members of their recursion groups.
+    defs: tuple[DefType, ...] = attrs.field(
+        default=attrs.Factory(lambda self: tuple(map(defined, self.types)), takes_self=True), repr=False
+    )
+
+    def functype(self, index: int) -> FuncType:
+        """The function type of this index. Raises InvalidError where there is none."""
+        type_ = self.types[index] if index < len(self.types) else None
+        if not isinstance(type_, FuncType):
+            raise InvalidError(f"unknown type {index}" if type_ is None else f"type {index} is no function type")
+        return type_
 
     def imported(self, kind: ExternKind) -> int:
         """How many entries of an index space are imported."""

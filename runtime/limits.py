@@ -25,6 +25,9 @@ MAX_MODULE_LOCALS = 10_000_000
 #: byte; a hostile body makes this grow with the square of its size, and with it the time to check and translate it.
 WORK_BASE = 1_000_000
 WORK_PER_BYTE = 1
+#: Supertypes above one type, each a supertype of the next, and fields of one struct: other engines have the same.
+MAX_SUPERTYPES = 63
+MAX_FIELDS = 10_000
 #: Bytes of one WebAssembly page.
 PAGE = 65_536
 #: Pages that a memory can have, by the width of its addresses.

@@ -65,7 +65,7 @@ class Body:
     def make(cls, module: Module, code: Code) -> Body:
         """Raises MalformedError or InvalidError."""
         decls = module.decls
-        ops = decode_body(module.data, code, module.features, decls.data_count is not None)
+        ops = decode_body(module.data, code, module.features, decls.data_count is not None, decls.defs)
         side = check_function(decls, code, ops, env=module.env, collect=True)
         by_index = layouts(ops, side)
         by_pc = LayoutsByPc(by_index, {ops[i][0] if i >= 0 else ops[0][0] - 1: i for i in by_index})
@@ -162,7 +162,7 @@ class Module:
         """The type of one import."""
         if not isinstance(item.desc, int):
             return item.desc
-        type_ = self.env.types[item.desc]
+        type_ = self.decls.functype(item.desc)
         return TagType(type_) if item.kind is ExternKind.TAG else type_
 
     def export_types(self) -> list[tuple[str, ExternType]]:

@@ -6,14 +6,15 @@ import pytest
 
 from runtime.binary.code import bodies
 from runtime.binary.sections import decode
-from runtime.features import AVAILABLE
-from runtime.instr import control, memory, numeric, simd, table
+from runtime.features import AVAILABLE, Feature
+from runtime.instr import control, gc, memory, numeric, simd, table
 from runtime.instr.index import BY_CODE, BY_NAME, absent_opcode, join
 from runtime.instr.model import Catch, Immediate, Instr
-from runtime.types import EXTERNREF, F64, I32
+from runtime.types import ANYREF, EXTERNREF, F64, I31, I32
 
 from .support.build import run_tool, wasm_tools, wat
 
+_FEATURES = AVAILABLE | Feature.FUNCTION_REFERENCES | Feature.GC
 _ROWS = sorted(BY_NAME.values(), key=lambda row: row.code)
 #: An immediate of each kind in the text format, and what the decoder makes of it.
 _SAMPLES: dict[Immediate, tuple[str, object]] = {
@@ -43,6 +44,13 @@ _SAMPLES: dict[Immediate, tuple[str, object]] = {
     Immediate.F32: ("1.5", 1.5),
     Immediate.F64: ("-2.5", -2.5),
     Immediate.REF_TYPE: ("extern", EXTERNREF),
+    Immediate.TYPE: ("1", 1),
+    Immediate.TYPE_FIELD: ("1 2", (1, 2)),
+    Immediate.TYPE_COUNT: ("1 200", (1, 200)),
+    Immediate.TYPE_DATA: ("1 2", (1, 2)),
+    Immediate.TYPE_ELEM: ("1 2", (1, 2)),
+    Immediate.TYPE_TYPE: ("1 2", (1, 2)),
+    Immediate.CAST: ("3 anyref (ref i31)", (3, ANYREF, I31.ref(False))),
     Immediate.VAL_TYPES: ("(result i32 f64)", (I32, F64)),
     Immediate.TAG: ("2", 2),
     Immediate.TRY_TABLE: (
@@ -62,6 +70,10 @@ def _text(row: Instr, immediate: str) -> str:
             return "if else end"
         case "end":
             return ""
+        case "ref.test" | "ref.cast":
+            return f"{name} (ref {immediate})"
+        case "ref.test_null" | "ref.cast_null":
+            return f"{name.removesuffix('_null')} (ref null {immediate})"
         case _:
             return f"{name} {immediate}"
 
@@ -69,8 +81,8 @@ def _text(row: Instr, immediate: str) -> str:
 def _decoded(text: str) -> list[list[tuple[str, object]]]:
     """Names and immediates of each function of a module in the text format."""
     data = wat(text)
-    decls = decode(data, AVAILABLE)
-    return [[(row.name, imm) for _, row, imm in ops] for _, ops in bodies(data, decls, AVAILABLE)]
+    decls = decode(data, _FEATURES)
+    return [[(row.name, imm) for _, row, imm in ops] for _, ops in bodies(data, decls, _FEATURES)]
 
 
 def test_every_row_is_decoded_from_what_an_assembler_writes() -> None:
@@ -129,7 +141,7 @@ def test_doubles_are_refused() -> None:
 def test_rows_and_codes_of_absent_features_do_not_overlap() -> None:
     """A code is either a row or another proposal's, so adding the rows means taking the codes out."""
     assert [row.name for row in _ROWS if absent_opcode(row.code) is not None] == []
-    groups = (control.ROWS, table.ROWS, memory.ROWS, numeric.ROWS, simd.ROWS)
+    groups = (control.ROWS, table.ROWS, memory.ROWS, numeric.ROWS, simd.ROWS, gc.ROWS)
     assert sum(map(len, groups)) == len(BY_CODE) == len(BY_NAME)
 
 

@@ -7,7 +7,7 @@ operand, a block with a one-byte type) is read in line, everything else through 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
 import attrs
@@ -18,7 +18,7 @@ from ..features import Feature
 from ..instr.index import BY_CODE, PREFIXES, absent_opcode
 from ..instr.model import Catch, Immediate, Instr, Op
 from ..limits import MAX_NESTING
-from ..types import VALTYPES
+from ..types import VALTYPES, DefType, non_null
 from ..values import M32, M64, f32_from_bits, f64_from_bits
 from .leb128 import signed, unsigned
 from .reader import Reader
@@ -70,13 +70,16 @@ def _dispatch(features: Feature) -> _Dispatch:
     return _Dispatch(allowed, shapes, rows, results)
 
 
-def decode_body(data: bytes, code: Code, features: Feature, data_count_present: bool) -> list[Op]:
+def decode_body(
+    data: bytes, code: Code, features: Feature, data_count_present: bool, types: Sequence[DefType] = ()
+) -> list[Op]:
     """The instructions of a function body; the last is the function's closing `end`.
 
-    Raises MalformedError, also for an instruction that names a data segment in a module without data count, and
-    UnsupportedError. Nesting deeper than MAX_NESTING is malformed too: nothing sensible comes near it.
+    `types` are the module's. Raises MalformedError, also for an instruction that names a data segment in a module
+    without data count, UnsupportedError, and InvalidError for a reference to a type that is not there. Nesting deeper
+    than MAX_NESTING is malformed too: nothing sensible comes near it.
     """
-    ops, pos = decode_expr(data, code.start, code.end, features, data_count_present)
+    ops, pos = decode_expr(data, code.start, code.end, features, data_count_present, types)
     if pos != code.end:
         raise MalformedError("END opcode expected: bytes follow the end of the function", pos)
     return ops
@@ -86,10 +89,12 @@ def bodies(data: bytes, decls: Declarations, features: Feature) -> Iterator[tupl
     """Each function of the module with its instructions, one at a time."""
     counted = decls.data_count is not None
     for code in decls.codes:
-        yield code, decode_body(data, code, features, counted)
+        yield code, decode_body(data, code, features, counted, decls.defs)
 
 
-def decode_expr(data: bytes, pos: int, limit: int, features: Feature, data_count_present: bool) -> tuple[list[Op], int]:
+def decode_expr(
+    data: bytes, pos: int, limit: int, features: Feature, data_count_present: bool, types: Sequence[DefType]
+) -> tuple[list[Op], int]:
     """The instructions from `pos` up to and including the `end` that closes them, and the position behind it."""
     dispatch = _dispatch(features)
     shapes, rows, results = dispatch.shapes, dispatch.rows, dispatch.results
@@ -146,7 +151,7 @@ def decode_expr(data: bytes, pos: int, limit: int, features: Feature, data_count
                     pos += 2
                     append((pc, rows[byte], results[value]))
                 else:
-                    operand, pos = _block_type(data, pc + 1, limit, features)
+                    operand, pos = _block_type(data, pc + 1, limit, features, types)
                     append((pc, rows[byte], operand))
                 opened.append(byte)
                 if len(opened) > MAX_NESTING:
@@ -158,7 +163,7 @@ def decode_expr(data: bytes, pos: int, limit: int, features: Feature, data_count
                     opened.append(byte)
                     if len(opened) > MAX_NESTING:
                         raise MalformedError("blocks nested too deeply", pc)
-                op, pos = _rare(data, pc, limit, features, dispatch, data_count_present)
+                op, pos = _rare(data, pc, limit, features, dispatch, data_count_present, types)
                 append(op)
         else:
             raise MalformedError("unexpected end: END opcode expected", limit)
@@ -176,8 +181,10 @@ def _open_else(opened: bytearray, pc: int) -> None:
     opened[-1] = _ELSE
 
 
-def _block_type(data: bytes, pos: int, limit: int, features: Feature) -> tuple[object, int]:
-    reader = Reader(data, pos, limit, features)
+def _block_type(
+    data: bytes, pos: int, limit: int, features: Feature, types: Sequence[DefType]
+) -> tuple[object, int]:
+    reader = Reader(data, pos, limit, features, types)
     if data[pos] == _EMPTY:
         return None, pos + 1
     if reader.byte() & 0xC0 == 0x40:
@@ -207,8 +214,9 @@ def _memarg(data: bytes, pos: int, limit: int, features: Feature) -> tuple[tuple
 
 
 def _rare(
-    data: bytes, pc: int, limit: int, features: Feature, dispatch: _Dispatch, data_count_present: bool
-) -> tuple[Op, int]:
+    data: bytes, pc: int, limit: int, features: Feature, dispatch: _Dispatch, data_count_present: bool,
+    types: Sequence[DefType],
+) -> tuple[Op, int]:  # fmt: skip
     code, pos = data[pc], pc + 1
     if code in PREFIXES:
         sub = data[pos]
@@ -226,7 +234,7 @@ def _rare(
         return (pc, row, None), pos
     if not data_count_present and row.immediate in _NEEDS_COUNT:
         raise MalformedError("data count section required", pc)
-    reader = Reader(data, pos, limit, features)
+    reader = Reader(data, pos, limit, features, types)
     return (pc, row, read(reader)), reader.pos
 
 
@@ -277,13 +285,28 @@ def _memory_data(reader: Reader) -> object:
     return _memory_index(reader), segment
 
 
+def _two(reader: Reader) -> tuple[int, int]:
+    return reader.u32(), reader.u32()
+
+
+def _cast(reader: Reader) -> object:
+    """Label and both types; the flags say which of them may be null."""
+    offset = reader.pos
+    flags = reader.byte()
+    if flags > 3:
+        raise MalformedError("malformed br_on_cast flags", offset)
+    label = reader.u32()
+    given, tried = reader.heaptype(), reader.heaptype()
+    return label, given if flags & 1 else non_null(given), tried if flags & 2 else non_null(tried)
+
+
 def _operand(reader: Reader) -> tuple[int, int, int]:
     operand, reader.pos = _memarg(reader.data, reader.pos, reader.end, reader.features)
     return operand
 
 
 def _try_table(reader: Reader) -> object:
-    block, reader.pos = _block_type(reader.data, reader.pos, reader.end, reader.features)
+    block, reader.pos = _block_type(reader.data, reader.pos, reader.end, reader.features, reader.types)
     return block, tuple([_catch(reader) for _ in range(reader.count())])
 
 
@@ -301,7 +324,7 @@ def _sixteen(reader: Reader) -> bytes:
     return reader.data[reader.skip(16) : reader.pos]
 
 
-_NEEDS_COUNT = frozenset((Immediate.DATA, Immediate.MEMORY_DATA))
+_NEEDS_COUNT = frozenset((Immediate.DATA, Immediate.MEMORY_DATA, Immediate.TYPE_DATA))
 _READERS: dict[Immediate, _Read] = {
     Immediate.LABELS: _labels,
     Immediate.CALL_INDIRECT: _call_indirect,
@@ -322,6 +345,13 @@ _READERS: dict[Immediate, _Read] = {
     Immediate.F32: lambda reader: f32_from_bits(reader.bits(4)),
     Immediate.F64: lambda reader: f64_from_bits(reader.bits(8)),
     Immediate.REF_TYPE: Reader.heaptype,
+    Immediate.TYPE: Reader.u32,
+    Immediate.TYPE_FIELD: _two,
+    Immediate.TYPE_COUNT: _two,
+    Immediate.TYPE_DATA: _two,
+    Immediate.TYPE_ELEM: _two,
+    Immediate.TYPE_TYPE: _two,
+    Immediate.CAST: _cast,
     Immediate.VAL_TYPES: Reader.valtypes,
     Immediate.TAG: Reader.u32,
     Immediate.TRY_TABLE: _try_table,

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+from .. import typedefs
 from ..declarations import Data, Elem, Export, Expr, ExternKind, Global, Import, Memory, Mode, Table, Tag
-from ..errors import MalformedError, UnsupportedError
+from ..errors import InvalidError, MalformedError, UnsupportedError
 from ..features import Feature
 from ..instr.index import BY_NAME, absent_form
-from ..limits import PAGE
-from ..types import FUNCREF, I32, I64, FuncType, GlobalType, MemoryType, TableType, ValType
+from ..limits import MAX_FIELDS, PAGE
+from ..types import (
+    FUNC,
+    FUNCREF,
+    I32,
+    I64,
+    ArrayType,
+    CompType,
+    DefType,
+    FieldType,
+    FuncType,
+    GlobalType,
+    MemoryType,
+    StructType,
+    TableType,
+    ValType,
+)
 from .code import decode_expr
 from .reader import Reader
 
 _REF_FUNC = BY_NAME["ref.func"]
-_FUNC_FORM = 0x60
+_FUNC_FORM, _STRUCT_FORM, _ARRAY_FORM = 0x60, 0x5F, 0x5E
+_SUB, _SUB_FINAL, _REC_FORM = 0x50, 0x4F, b"\x4e"
 _MODES = {0: Mode.ACTIVE, 2: Mode.ACTIVE, 1: Mode.PASSIVE, 3: Mode.DECLARATIVE}
 
 #: Bits of the flags of limits, and the features behind them; bit 0 says that there is a maximum.
@@ -27,20 +44,75 @@ _MEMORY_BITS: dict[int, Feature | str] = {
 _MAX_PAGE_BITS = 64
 
 
-def functype(reader: Reader) -> FuncType:
+def types(reader: Reader) -> tuple[DefType, ...]:
+    """The type section: recursion groups, made canonical one after the other."""
+    made: list[DefType] = []
+    for _ in range(reader.count()):
+        first = len(made)
+        count = 1
+        if reader.data[reader.pos : reader.pos + 1] == _REC_FORM and reader.pos < reader.end:
+            reader.require(Feature.GC, "recursion group", reader.pos)
+            reader.pos += 1
+            count = reader.count()
+        drafts = [typedefs.draft() for _ in range(count)]
+        made += drafts
+        # A group of one that isn't marked as such may refer to itself, too, and nothing may refer beyond the group.
+        reader.types = made
+        for draft in drafts:
+            _subtype(reader, draft, first)
+            first += 1
+        made[len(made) - count :] = typedefs.canonical(drafts)
+    return tuple(made)
+
+
+def _subtype(reader: Reader, draft: DefType, place: int) -> None:
+    """One member of a group, the module's type `place`."""
     offset = reader.pos
     form = reader.byte()
-    if form != _FUNC_FORM:
-        feature = absent_form(form)
-        if feature is not None:
-            raise UnsupportedError(feature, f"type definition {form:#04x}", offset=offset)
-        raise MalformedError("malformed definition type", offset)
+    final, supertype = True, None
+    if form in (_SUB, _SUB_FINAL):
+        reader.require(Feature.GC, f"type definition {form:#04x}", offset)
+        final = form == _SUB_FINAL
+        supers = [reader.u32() for _ in range(reader.count())]
+        if len(supers) > 1:
+            raise InvalidError("a type has one supertype at most", offset=offset)
+        if supers:
+            if supers[0] >= place:
+                raise InvalidError(f"unknown type {supers[0]}: a supertype comes before its subtypes", offset=offset)
+            supertype = reader.types[supers[0]]
+        form = reader.byte()
+    typedefs.describe(draft, _comptype(reader, form, draft, offset), final, supertype)
+
+
+def _comptype(reader: Reader, form: int, draft: DefType, offset: int) -> CompType:
+    if form == _FUNC_FORM:
+        return _functype(reader)
+    if form in (_STRUCT_FORM, _ARRAY_FORM):
+        reader.require(Feature.GC, f"type definition {form:#04x}", offset)
+        if form == _ARRAY_FORM:
+            return ArrayType(_fieldtype(reader), draft)
+        count = reader.count()
+        if count > MAX_FIELDS:
+            raise MalformedError("too many fields", offset)
+        return StructType(tuple([_fieldtype(reader) for _ in range(count)]), draft)
+    feature = absent_form(form)
+    if feature is not None:
+        raise UnsupportedError(feature, f"type definition {form:#04x}", offset=offset)
+    raise MalformedError("malformed definition type", offset)
+
+
+def _functype(reader: Reader) -> FuncType:
     params = reader.valtypes()
     at = reader.pos
     results = reader.valtypes()
     if len(results) > 1:
         reader.require(Feature.MULTI_VALUE, "function type with several results", at)
     return FuncType(params, results)
+
+
+def _fieldtype(reader: Reader) -> FieldType:
+    storage = reader.storagetype()
+    return FieldType(storage, _mutable(reader))
 
 
 def _limits(reader: Reader, bits: dict[int, Feature | str]) -> tuple[int, int | None, ValType, int]:
@@ -84,16 +156,20 @@ def memorytype(reader: Reader) -> MemoryType:
 
 def globaltype(reader: Reader) -> GlobalType:
     content = reader.valtype()
+    return GlobalType(content, _mutable(reader))
+
+
+def _mutable(reader: Reader) -> bool:
     offset = reader.pos
     mutable = reader.byte()
     if mutable > 1:
         raise MalformedError("malformed mutability", offset)
-    return GlobalType(content, mutable == 1)
+    return mutable == 1
 
 
 def expression(reader: Reader) -> Expr:
     """A constant expression; whether it is one is the validator's business."""
-    ops, reader.pos = decode_expr(reader.data, reader.pos, reader.end, reader.features, True)
+    ops, reader.pos = decode_expr(reader.data, reader.pos, reader.end, reader.features, True, reader.types)
     ops.pop()
     return ops
 
@@ -137,7 +213,9 @@ def export(reader: Reader) -> Export:
 def table(reader: Reader) -> Table:
     offset = reader.pos
     if reader.data[offset : offset + 2] == b"\x40\x00" and reader.end - offset >= 2:
-        raise UnsupportedError(Feature.FUNCTION_REFERENCES.text, "table with an initial value", offset=offset)
+        reader.require(Feature.FUNCTION_REFERENCES, "table with an initial value", offset)
+        reader.pos += 2
+        return Table(tabletype(reader), expression(reader), offset)
     return Table(tabletype(reader), None, offset)
 
 
@@ -178,7 +256,7 @@ def elem(reader: Reader) -> Elem:
     if mode is Mode.ACTIVE:
         target = reader.u32() if flags & 2 else 0
         at = expression(reader)
-    type_ = FUNCREF
+    type_ = FUNCREF if flags & 4 else FUNC.ref(False)
     if flags & 3:
         type_ = reader.reftype() if flags & 4 else _elemkind(reader)
     one = expression if flags & 4 else _func_expression
@@ -190,7 +268,7 @@ def _elemkind(reader: Reader) -> ValType:
     offset = reader.pos
     if reader.byte():
         raise MalformedError("malformed element kind", offset)
-    return FUNCREF
+    return FUNC.ref(False)
 
 
 def _func_expression(reader: Reader) -> Expr:

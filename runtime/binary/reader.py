@@ -6,21 +6,22 @@ feature that is off, or not there yet, is an UnsupportedError that names it; all
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import attrs
 
-from ..errors import MalformedError, UnsupportedError
+from ..errors import InvalidError, MalformedError, UnsupportedError
 from ..features import Feature
 from ..instr.index import absent_type
-from ..types import EXNREF, EXTERNREF, FUNCREF, VALTYPES, ValType
+from ..types import EXTERN, FUNC, FUNCREF, HEAPS, I8, I16, VALTYPES, DefType, HeapType, ValType
 from .leb128 import signed, unsigned
 
-_REF_TYPES = {t.code: t for t in (FUNCREF, EXTERNREF, EXNREF)}
-_TYPE_FEATURES = {
-    0x7B: Feature.SIMD,
-    0x70: Feature.REFERENCE_TYPES,
-    0x6F: Feature.REFERENCE_TYPES,
-    0x69: Feature.EXCEPTIONS,
-}
+_EXCEPTIONS = frozenset((0x69, 0x74))
+_TYPE_FEATURES = {code: Feature.EXCEPTIONS if code in _EXCEPTIONS else Feature.GC for code in HEAPS}
+_TYPE_FEATURES |= {0x7B: Feature.SIMD, 0x70: Feature.REFERENCE_TYPES, 0x6F: Feature.REFERENCE_TYPES}
+#: First bytes of reference types that go on with a heap type: those that may be null, and those that may not.
+_REF_NULL, _REF = 0x63, 0x64
+_PACKED = {t.code: t for t in (I8, I16)}
 
 
 @attrs.define
@@ -31,6 +32,8 @@ class Reader:
     pos: int
     end: int
     features: Feature
+    #: Defined types that may be referred to: all of the module's, or those up to the group that is being read.
+    types: Sequence[DefType] = ()
 
     def byte(self) -> int:
         if self.pos >= self.end:
@@ -65,7 +68,7 @@ class Reader:
     def part(self) -> Reader:
         """A reader for the bytes whose number stands next; this one goes on behind them."""
         size = self.u32()
-        return Reader(self.data, self.skip(size), self.pos, self.features)
+        return Reader(self.data, self.skip(size), self.pos, self.features, self.types)
 
     def finish(self, message: str) -> None:
         """Raises unless all has been read."""
@@ -99,6 +102,8 @@ class Reader:
         byte = self.byte()
         type_ = VALTYPES.get(byte)
         if type_ is None:
+            if byte in (_REF_NULL, _REF):
+                return self._reference(byte, offset)
             raise self._no_type(byte, "malformed value type", offset)
         feature = _TYPE_FEATURES.get(byte)
         if feature is not None:
@@ -108,29 +113,56 @@ class Reader:
     def valtypes(self) -> tuple[ValType, ...]:
         return tuple([self.valtype() for _ in range(self.count())])
 
+    def storagetype(self) -> ValType:
+        """The type of a field, which may be packed."""
+        packed = _PACKED.get(self.data[self.pos]) if self.pos < self.end else None
+        if packed is None:
+            return self.valtype()
+        self.pos += 1
+        return packed
+
     def reftype(self) -> ValType:
         """The type of a table's or an element segment's entries."""
         offset = self.pos
         byte = self.byte()
-        type_ = _REF_TYPES.get(byte)
+        if byte in (_REF_NULL, _REF):
+            return self._reference(byte, offset)
+        type_ = VALTYPES.get(byte)
         if type_ is None:
-            if byte in VALTYPES:
-                raise MalformedError("malformed reference type", offset)
             raise self._no_type(byte, "malformed reference type", offset)
+        if not type_.is_ref:
+            raise MalformedError("malformed reference type", offset)
         if type_ is not FUNCREF:
             self.require(_TYPE_FEATURES[byte], f"reference type {type_}", offset)
         return type_
 
+    def _reference(self, byte: int, offset: int) -> ValType:
+        """The reference type that `byte`, just read, begins."""
+        self.require(Feature.FUNCTION_REFERENCES, f"type {byte:#04x}", offset)
+        return self._heap().ref(byte == _REF_NULL)
+
     def heaptype(self) -> ValType:
         """A heap type, as the nullable reference to it."""
+        return self._heap().ref()
+
+    def _heap(self) -> HeapType:
         offset = self.pos
         number = self.signed(33)
         if number >= 0:
-            raise UnsupportedError(Feature.FUNCTION_REFERENCES.text, "reference to a defined type", offset=offset)
-        type_ = _REF_TYPES.get(number + 0x80)
-        if type_ is None:
+            self.require(Feature.FUNCTION_REFERENCES, "reference to a defined type", offset)
+            return self.deftype(number, offset)
+        heap = HEAPS.get(number + 0x80)
+        if heap is None:
             raise self._no_type(number + 0x80, "malformed heap type", offset)
-        return type_
+        if heap is not FUNC and heap is not EXTERN:
+            self.require(_TYPE_FEATURES[heap.code], f"heap type {heap.name}", offset)
+        return heap
+
+    def deftype(self, index: int, offset: int) -> DefType:
+        """A type of the module's, by its index; of those that come before, or in the same group."""
+        if index >= len(self.types):
+            raise InvalidError(f"unknown type {index}", offset=offset)
+        return self.types[index]
 
     def _no_type(self, byte: int, message: str, offset: int) -> MalformedError | UnsupportedError:
         feature = absent_type(byte)

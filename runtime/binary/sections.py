@@ -24,7 +24,7 @@ from ..declarations import (
 from ..errors import MalformedError
 from ..features import Feature
 from ..limits import MAX_LOCALS
-from ..types import FuncType, ValType
+from ..types import DefType, FuncType, ValType
 from . import entities
 from .code import bodies as decode_bodies
 from .names import decode_names
@@ -42,8 +42,9 @@ _ORDER = {id_: place for place, id_ in enumerate((1, 2, 3, 4, 5, _TAG, 6, 7, 8, 
 def decode(data: bytes | bytearray | memoryview, features: Feature, *, bodies: bool = True) -> Declarations:
     """The declarations of a module; with `bodies` each function body is decoded as well, and thrown away.
 
-    Raises MalformedError, or UnsupportedError where the bytes need a feature that is off or not there yet; both with
-    the offset. Without `bodies` a function body that is malformed goes unseen until `decode_body`.
+    Raises MalformedError, or UnsupportedError where the bytes need a feature that is off or not there yet, or
+    InvalidError where a reference is to a type that is not there; all with the offset. Without `bodies` a function
+    body that is malformed goes unseen until `decode_body`.
     """
     raw = bytes(data)
     decls = _Decoder(Reader(raw, 0, len(raw), features)).module()
@@ -58,7 +59,7 @@ class _Decoder:
     """What has been read so far, one method a section."""
 
     reader: Reader
-    types: tuple[FuncType, ...] = ()
+    types: tuple[DefType, ...] = ()
     imports: tuple[Import, ...] = ()
     funcs: tuple[int, ...] = ()
     tables: tuple[Table, ...] = ()
@@ -97,7 +98,8 @@ class _Decoder:
 
     def _declarations(self) -> Declarations:
         return Declarations(
-            types=self.types,
+            types=tuple([type_.comp for type_ in self.types]),
+            defs=self.types,
             imports=self.imports,
             codes=self.codes,
             tables=self.tables,
@@ -126,7 +128,7 @@ class _Decoder:
     def _section(self, id_: int, section: Reader, offset: int) -> None:
         match id_:
             case 1:
-                self.types = _vector(section, entities.functype)
+                self.types = self.reader.types = entities.types(section)
             case 2:
                 self.imports = _vector(section, entities.import_)
             case 3:
@@ -172,7 +174,8 @@ class _Decoder:
     def _code(self, section: Reader, index: int, type_index: int) -> Code:
         """Where a body lies, and its locals. A type index out of range is the validator's to find."""
         body = section.part()
-        total = len(self.types[type_index].params) if type_index < len(self.types) else 0
+        type_ = self.types[type_index].comp if type_index < len(self.types) else None
+        total = len(type_.params) if isinstance(type_, FuncType) else 0
         groups: list[tuple[int, ValType]] = []
         for _ in range(body.count()):
             offset = body.pos

@@ -60,8 +60,9 @@ class WasmFrame:
         module = self.func.instance.module
         _, row, immediate = module.body(self.func.code.index).ops[self.layout.index]
         target: Any = immediate  # its form belongs to the row
-        called = module.func_type(target) if row.name == "call" else module.decls.types[target[1]]
-        return called.results
+        if row.name == "call":
+            return module.func_type(target).results
+        return module.decls.functype(target if row.name == "call_ref" else target[1]).results
 
     def catches(self, exn: ExnInst) -> bool:
         """Whether an exception that comes out of the call which the frame waits in is caught by the frame."""

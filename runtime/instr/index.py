@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..features import Feature
-from . import control, memory, numeric, simd, table
+from . import control, gc, memory, numeric, simd, table
 from .model import Instr
 
 #: Bytes that open a two-part opcode; the second part is a LEB128 number.
@@ -29,12 +29,12 @@ def join(*groups: Iterable[Instr]) -> tuple[dict[int, Instr], dict[str, Instr]]:
     return by_code, by_name
 
 
-BY_CODE, BY_NAME = join(control.ROWS, table.ROWS, memory.ROWS, numeric.ROWS, simd.ROWS)
+BY_CODE, BY_NAME = join(
+    control.ROWS, table.ROWS, memory.ROWS, numeric.ROWS, simd.ROWS, gc.ROWS
+)  # fmt: skip
 
 _EXCEPTIONS = Feature.EXCEPTIONS.text
 _LEGACY = "legacy-exceptions"
-_TYPED_REFS = Feature.FUNCTION_REFERENCES.text
-_GC = Feature.GC.text
 _STACK_SWITCHING = "stack-switching"
 _SHARED_EVERYTHING = "shared-everything-threads"
 
@@ -42,12 +42,8 @@ _SHARED_EVERYTHING = "shared-everything-threads"
 _ABSENT_OPCODES: tuple[tuple[int, int, str], ...] = (
     (0x06, 0x07, _LEGACY),
     (0x09, 0x09, _LEGACY),
-    (0x14, 0x15, _TYPED_REFS),
     (0x18, 0x19, _LEGACY),
-    (0xD3, 0xD3, _GC),
-    (0xD4, 0xD6, _TYPED_REFS),
     (0xE0, 0xE6, _STACK_SWITCHING),
-    (0xFB_0000, 0xFB_001E, _GC),
     (0xFC_0012, 0xFC_0012, "memory-control"),
     (0xFC_0013, 0xFC_0016, "wide-arithmetic"),
     (0xFE_0000, 0xFE_0003, Feature.THREADS.text),
@@ -57,17 +53,12 @@ _ABSENT_OPCODES: tuple[tuple[int, int, str], ...] = (
 #: Codes of value and heap types, as their byte.
 _ABSENT_TYPES: dict[int, str] = {
     0x75: _STACK_SWITCHING,
-    0x74: _EXCEPTIONS,
-    **dict.fromkeys((0x73, 0x72, 0x71, 0x6E, 0x6D, 0x6C, 0x6B, 0x6A), _GC),
     0x68: _STACK_SWITCHING,
     0x65: _SHARED_EVERYTHING,
-    0x64: _TYPED_REFS,
-    0x63: _TYPED_REFS,
 }
 
 #: First bytes of type definitions other than function types.
 _ABSENT_FORMS: dict[int, str] = {
-    **dict.fromkeys((0x4E, 0x4F, 0x50, 0x5E, 0x5F), _GC),
     0x5D: _STACK_SWITCHING,
     0x65: _SHARED_EVERYTHING,
 }

@@ -48,7 +48,14 @@ class Immediate(enum.Enum):
     I64 = enum.auto()  # canonical int
     F32 = enum.auto()  # canonical float
     F64 = enum.auto()  # float
-    REF_TYPE = enum.auto()  # ValType
+    REF_TYPE = enum.auto()  # a heap type, as the ValType of nullable references to it
+    TYPE = enum.auto()  # int
+    TYPE_FIELD = enum.auto()  # (type index, field index)
+    TYPE_COUNT = enum.auto()  # (type index, number of operands)
+    TYPE_DATA = enum.auto()  # (type index, segment index)
+    TYPE_ELEM = enum.auto()  # (type index, segment index)
+    TYPE_TYPE = enum.auto()  # (destination type, source type)
+    CAST = enum.auto()  # (label, ValType that is given, ValType that is tried)
     VAL_TYPES = enum.auto()  # tuple of ValType
     TAG = enum.auto()  # int
     TRY_TABLE = enum.auto()  # (block type, tuple of Catch)

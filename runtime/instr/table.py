@@ -20,6 +20,7 @@ ROWS: tuple[Instr, ...] = (
     _ref(0xD0, "ref.null", Immediate.REF_TYPE),
     _ref(0xD1, "ref.is_null"),
     _ref(0xD2, "ref.func", Immediate.FUNC),
+    Instr(0xD4, "ref.as_non_null", feature=Feature.FUNCTION_REFERENCES),
     _bulk(12, "table.init", Immediate.TABLE_ELEM),
     _bulk(13, "elem.drop", Immediate.ELEM),
     _bulk(14, "table.copy", Immediate.TABLE_TABLE),

@@ -213,5 +213,5 @@ class Translator:
         return row, immediate
 
     def type_at(self, index: int) -> FuncType:
-        """A type of the module."""
-        return self.module.decls.types[index]
+        """A function type of the module."""
+        return self.module.decls.functype(index)

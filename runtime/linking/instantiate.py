@@ -55,7 +55,7 @@ def allocate(module: Module, externs: Sequence[Extern], limits: Limits) -> Insta
     for extern in externs:
         _add_import(instance, extern)
     for code in decls.codes:
-        instance.funcs.append(WasmFunc(decls.types[code.type_index], instance, code))
+        instance.funcs.append(WasmFunc(decls.functype(code.type_index), instance, code))
     for index in range(len(instance.tags), len(module.env.tags)):
         instance.tags.append(TagInst(module.env.tags[index], module.tag_name(index)))
     _allocate_memories(instance, limits)

@@ -16,7 +16,7 @@ import attrs
 
 from ..errors import TrapCode
 from ..module import Module
-from ..types import F32, F64, I32, I64, V128, FuncType, ValType
+from ..types import EXNREF, EXTERNREF, F32, F64, FUNCREF, I32, I64, V128, FuncType, ValType
 
 #: Version of all that is described here and of what the emitter makes of a body; part of the key of cached objects.
 VERSION: Final = 1
@@ -131,7 +131,12 @@ FROM_TABLE: Final = 0xFFFF_FFFF
 
 #: A vector, as two halves: 16 bytes wherever other values take 8.
 VECTOR: Final = "<2 x i64>"
-IR_TYPES: Final[dict[ValType, str]] = {I32: "i32", I64: "i64", F32: "float", F64: "double", V128: VECTOR}
+#: Values that machine code has a form for; references as their handles. Functions with others stay, whole, in the
+#: interpreter.
+IR_TYPES: Final[dict[ValType, str]] = {
+    I32: "i32", I64: "i64", F32: "float", F64: "double", V128: VECTOR,
+    FUNCREF: "i64", EXTERNREF: "i64", EXNREF: "i64",
+}  # fmt: skip
 
 
 class Unsupported(Exception):
@@ -140,7 +145,7 @@ class Unsupported(Exception):
 
 def ir_type(type_: ValType) -> str:
     """The IR type of a value; a reference is its handle. Raises Unsupported."""
-    found = "i64" if type_.is_ref else IR_TYPES.get(type_)
+    found = IR_TYPES.get(type_)
     if found is None:
         raise Unsupported(type_.name)
     return found
@@ -153,7 +158,7 @@ def size_of(type_: str) -> int:
 
 def callable_from_code(type_: FuncType) -> bool:
     """Whether machine code has a form for all values of a function type."""
-    return all(t.is_ref or t in IR_TYPES for t in (*type_.params, *type_.results))
+    return all(t in IR_TYPES for t in (*type_.params, *type_.results))
 
 
 def signature_key(type_: FuncType) -> str:

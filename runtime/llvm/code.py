@@ -46,7 +46,7 @@ class ModuleCode:
         self._lock = threading.Lock()
         self._codes: list[Code] = []
         env = module.env
-        types = [*env.funcs, *env.types]
+        types = [*env.funcs, *env.signatures]
         found = iter(SUPPORT.ways([type_ for type_ in types if abi.callable_from_code(type_)]))
         ways = [next(found) if abi.callable_from_code(type_) else (0, 0) for type_ in types]
         count = len(env.funcs)

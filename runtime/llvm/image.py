@@ -54,7 +54,7 @@ class Image:
         #: LIMIT, for whoever asks for a look.
         self.cell = ctypes.c_uint64.from_buffer(buffer, start + abi.LIMIT)
         env = instance.module.env
-        slots = max([64, *[2 * max(len(t.params), len(t.results)) for t in (*env.funcs, *env.types)]])
+        slots = max([64, *[2 * max(len(t.params), len(t.results)) for t in (*env.funcs, *env.signatures)]])
         room = (ctypes.c_uint64 * slots)()
         self.room = memoryview(room).cast("B")
         self._room_address = ctypes.addressof(room)
@@ -89,7 +89,7 @@ class Image:
             if region is None:
                 raise Unavailable("no range of addresses for its memory")
             words[place] = region.cell_address
-        for place, type_ in enumerate(env.types, layout.types // 8):
+        for place, type_ in enumerate(env.signatures, layout.types // 8):
             words[place] = type_number(type_)
         for place, address in enumerate(self.code.strangers, layout.strangers // 8):
             words[place] = address

@@ -106,7 +106,7 @@ class _Restorer:
         saved = self.body["instances"]
         for instance in self.instances:
             decls = instance.module.decls
-            own = [WasmFunc(decls.types[code.type_index], instance, code) for code in decls.codes]
+            own = [WasmFunc(decls.functype(code.type_index), instance, code) for code in decls.codes]
             instance.funcs = [*[None] * instance.module.imported_funcs, *own]  # type: ignore[list-item]  # filled below
         for instance, data in zip(self.instances, saved, strict=True):
             count = instance.module.imported_funcs

@@ -6,7 +6,7 @@ from ..declarations import Expr
 from ..errors import InvalidError
 from ..features import Feature
 from ..instr.model import Immediate, Op
-from ..types import FUNCREF, ValType
+from ..types import ValType, type_matches
 from .env import Env
 
 _CONSTS = frozenset((Immediate.I32, Immediate.I64, Immediate.F32, Immediate.F64, Immediate.V128))
@@ -23,7 +23,7 @@ def check_expr(env: Env, expr: Expr, want: ValType, visible: int, offset: int) -
     for op in expr:
         offset = op[0]
         _step(env, op, stack, visible)
-    if len(stack) != 1 or stack[0] is not want:
+    if len(stack) != 1 or not type_matches(stack[0], want):
         found = " ".join(t.name for t in stack) or "nothing"
         raise InvalidError(f"type mismatch: constant expression gives {found}, expected {want}", offset=offset)
 
@@ -37,7 +37,7 @@ def _step(env: Env, op: Op, stack: list[ValType], visible: int) -> None:
     elif row.name == "ref.func" and isinstance(immediate, int):
         if immediate >= len(env.funcs):
             raise InvalidError(f"unknown function {immediate}", offset=offset)
-        stack.append(FUNCREF)
+        stack.append(env.func_ref(immediate))
     elif row.name == "ref.null" and isinstance(immediate, ValType):
         stack.append(immediate)
     elif row.immediate in _CONSTS:

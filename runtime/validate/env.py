@@ -12,7 +12,20 @@ import attrs
 from ..declarations import Declarations, Expr, ExternKind, Import
 from ..errors import InvalidError, UnsupportedError
 from ..features import AVAILABLE, Feature
-from ..types import EXNREF, EXTERNREF, FUNCREF, V128, FuncType, GlobalType, MemoryType, TableType, TagType, ValType
+from ..types import (
+    EXNREF,
+    EXTERNREF,
+    FUNCREF,
+    V128,
+    CompType,
+    DefType,
+    FuncType,
+    GlobalType,
+    MemoryType,
+    TableType,
+    TagType,
+    ValType,
+)
 
 
 @attrs.frozen(eq=False)
@@ -20,8 +33,11 @@ class Env:
     """The index spaces of one module. Never changes, so one serves any number of checks at once."""
 
     features: Feature
-    types: tuple[FuncType, ...]
+    types: tuple[CompType, ...]
+    #: The same, as members of their recursion groups.
+    defs: tuple[DefType, ...]
     funcs: tuple[FuncType, ...]
+    func_defs: tuple[DefType, ...]
     tables: tuple[TableType, ...]
     memories: tuple[MemoryType, ...]
     globals: tuple[GlobalType, ...]
@@ -37,21 +53,24 @@ class Env:
     @classmethod
     def of(cls, decls: Declarations, features: Feature = AVAILABLE) -> Env:
         """The index spaces of `decls`. Raises InvalidError where a function has no type; checks nothing else."""
-        types = decls.types
         by_kind: dict[ExternKind, list[Import]] = {kind: [] for kind in ExternKind}
         for item in decls.imports:
             by_kind[item.kind].append(item)
-        funcs = [_func_type(types, i.desc, i.offset) for i in by_kind[ExternKind.FUNC]]
-        funcs += [_func_type(types, code.type_index, code.start, code.index) for code in decls.codes]
-        tags = [TagType(_func_type(types, i.desc, i.offset)) for i in by_kind[ExternKind.TAG]]
-        tags += [TagType(_func_type(types, tag.type_index, tag.offset)) for tag in decls.tags]
+        funcs = [_func_type(decls.types, i.desc, i.offset) for i in by_kind[ExternKind.FUNC]]
+        funcs += [_func_type(decls.types, code.type_index, code.start, code.index) for code in decls.codes]
+        indexes = [i.desc for i in by_kind[ExternKind.FUNC] if isinstance(i.desc, int)]
+        indexes += [code.type_index for code in decls.codes]
+        tags = [TagType(_func_type(decls.types, i.desc, i.offset)) for i in by_kind[ExternKind.TAG]]
+        tags += [TagType(_func_type(decls.types, tag.type_index, tag.offset)) for tag in decls.tags]
         tables = [i.desc for i in by_kind[ExternKind.TABLE] if isinstance(i.desc, TableType)]
         memories = [i.desc for i in by_kind[ExternKind.MEMORY] if isinstance(i.desc, MemoryType)]
         globals_ = [i.desc for i in by_kind[ExternKind.GLOBAL] if isinstance(i.desc, GlobalType)]
         return cls(
             features=features,
-            types=types,
+            types=decls.types,
+            defs=decls.defs,
             funcs=tuple(funcs),
+            func_defs=tuple([decls.defs[index] for index in indexes]),
             tables=(*tables, *(t.type for t in decls.tables)),
             memories=(*memories, *(m.type for m in decls.memories)),
             globals=(*globals_, *(g.type for g in decls.globals)),
@@ -61,6 +80,15 @@ class Env:
             refs=frozenset(_declared_refs(decls)),
             off={type_: need for type_, need in _NEEDS.items() if need not in features},
         )
+
+    @property
+    def signatures(self) -> tuple[FuncType, ...]:
+        """The function types among `types`, and an empty one in place of each other."""
+        return tuple([t if isinstance(t, FuncType) else FuncType() for t in self.types])
+
+    def func_ref(self, index: int) -> ValType:
+        """The type of references to a function."""
+        return self.func_defs[index].ref(False)
 
     def require(self, feature: Feature, what: str, *, offset: int | None = None, func: int | None = None) -> None:
         """Raise UnsupportedError for `what` unless `feature` is on."""
@@ -85,10 +113,13 @@ _NEEDS = {
 }
 
 
-def _func_type(types: tuple[FuncType, ...], index: object, offset: int, func: int | None = None) -> FuncType:
+def _func_type(types: tuple[CompType, ...], index: object, offset: int, func: int | None = None) -> FuncType:
     if not isinstance(index, int) or index >= len(types):
         raise InvalidError(f"unknown type {index}", offset=offset, func=func)
-    return types[index]
+    type_ = types[index]
+    if not isinstance(type_, FuncType):
+        raise InvalidError(f"type mismatch: type {index} is no function type", offset=offset, func=func)
+    return type_
 
 
 def _expressions(decls: Declarations) -> Iterator[Expr]:

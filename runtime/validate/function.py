@@ -22,10 +22,14 @@ from ..instr.index import BY_NAME
 from ..instr.model import Immediate, Instr, Op
 from ..types import I32, ValType
 from ..values import M32, M64
+from . import references as _references
 from .env import Env
 from .rules import RULES, Rule, check_lanes
 from .sidetable import Block, SideTable
 from .stack import BARRIER, Checker, Meter
+
+#: The file whose import registers the rules of references.
+REGISTERED = (_references,)
 
 # Shapes that have a shortcut, the commonest first.
 _GET, _CONST, _BINARY, _LOAD, _SET, _TEE, _STORE, _UNARY, _OTHER = range(9)
@@ -122,7 +126,7 @@ def check_function(
     function's index, and LimitError.
     """
     env = Env.of(decls) if env is None else env
-    type_ = env.types[code.type_index]
+    type_ = env.funcs[code.index]
     locals_ = list(type_.params)
     for count, local in code.locals:
         env.require_types((local,), offset=code.start, func=code.index)
@@ -154,7 +158,8 @@ def _run(c: Checker, ops: Sequence[Op] | Iterator[Op]) -> None:
     plans = _plans(c.env.features)
     plan_of = plans.get
     stack, locals_ = c.stack, c.locals
-    count = len(locals_)
+    # Shortcuts are for locals that have a value in any case.
+    count = min(c.unset) if c.unset else len(locals_)
     address, memories, reach = _first_memories(c.env)
     push, pop = stack.append, stack.pop
     row: Instr

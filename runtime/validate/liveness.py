@@ -36,6 +36,8 @@ _Event: TypeAlias = "tuple[int, int]"
 _USE, _KILL, _POINT, _FORK, _JUMP, _END, _LOOP_END, _ELSE, _IF, _LOOP, _LEAVE, _BLOCK, _TABLE = range(13)
 #: Of `try_table`: its end, its beginning, and what throws in it.
 _TRY_END, _TRY, _THROW = range(13, 16)
+#: A branch whose label is one of several immediates.
+_CAST = 16
 
 _KINDS = {
     BY_NAME[name]: kind
@@ -44,6 +46,10 @@ _KINDS = {
         "local.set": _KILL,
         "local.tee": _KILL,
         "br_if": _FORK,
+        "br_on_null": _FORK,
+        "br_on_non_null": _FORK,
+        "br_on_cast": _CAST,
+        "br_on_cast_fail": _CAST,
         "br": _JUMP,
         "br_table": _TABLE,
         "end": _END,
@@ -55,6 +61,7 @@ _KINDS = {
         "return": _LEAVE,
         "return_call": _LEAVE,
         "return_call_indirect": _LEAVE,
+        "return_call_ref": _LEAVE,
         "try_table": _TRY,
         "throw": _THROW,
         "throw_ref": _THROW,
@@ -162,6 +169,8 @@ def _events(ops: Sequence[Op], side: SideTable, catches: dict[int, tuple[int, ..
             yield _JUMP, labels[-1 - default]
             for depth in set(depths):
                 yield _FORK, labels[-1 - depth]
+        elif kind == _CAST:
+            yield _FORK, labels[-1 - immediate[0]]
         elif kind in (_LEAVE, _THROW):
             yield kind, index
         else:

@@ -6,7 +6,8 @@ from ..declarations import Declarations, Elem, Export, ExternKind, Mode
 from ..errors import InvalidError
 from ..features import AVAILABLE, Feature
 from ..limits import PAGE
-from ..types import FUNCREF, I32, I64, FuncType, GlobalType, MemoryType, TableType
+from ..typedefs import may_extend
+from ..types import FUNCREF, I32, I64, FuncType, GlobalType, MemoryType, TableType, type_matches
 from ..values import M32, M64
 from .constexpr import check_expr
 from .env import Env
@@ -18,10 +19,7 @@ def check_module(decls: Declarations, features: Feature = AVAILABLE) -> Env:
     Raises InvalidError, or UnsupportedError for what needs a feature that is not in `features`.
     """
     env = Env.of(decls, features)
-    for type_ in decls.types:
-        env.require_types((*type_.params, *type_.results))
-        if len(type_.results) > 1:
-            env.require(Feature.MULTI_VALUE, f"function type {type_}")
+    _check_types(env)
     for imported in decls.imports:
         if not isinstance(imported.desc, int):
             _check_type(env, imported.desc, imported.offset)
@@ -37,6 +35,20 @@ def check_module(decls: Declarations, features: Feature = AVAILABLE) -> Env:
         _check_elem(env, elem)
     _check_datas(env, decls)
     return env
+
+
+def _check_types(env: Env) -> None:
+    """Spec 3.2.10: a type fits the supertype that it declares."""
+    for index, (comp, def_) in enumerate(zip(env.types, env.defs, strict=True)):
+        if isinstance(comp, FuncType):
+            env.require_types((*comp.params, *comp.results))
+            if len(comp.results) > 1:
+                env.require(Feature.MULTI_VALUE, f"function type {comp}")
+        above = def_.supertype
+        if above is not None and above.final:
+            raise InvalidError(f"sub type {index} has a final type above it")
+        if above is not None and not may_extend(comp, above.comp):
+            raise InvalidError(f"sub type {index} does not match super type: {comp!r} extends {above.comp!r}")
 
 
 def _check_type(env: Env, type_: TableType | MemoryType | GlobalType, offset: int) -> None:
@@ -82,6 +94,9 @@ def _check_tables(env: Env, decls: Declarations) -> None:
         env.require(Feature.REFERENCE_TYPES, "multiple tables")
     for table in decls.tables:
         _check_type(env, table.type, table.offset)
+        if table.init is None and not table.type.elem.defaultable:
+            message = f"type mismatch: a table of {table.type.elem} needs an initial value"
+            raise InvalidError(message, offset=table.offset)
         if table.init is not None:
             check_expr(env, table.init, table.type.elem, imported, table.offset)
 
@@ -139,7 +154,8 @@ def _check_start(env: Env, decls: Declarations) -> None:
         return
     if decls.start >= len(env.funcs):
         raise InvalidError(f"unknown function {decls.start}")
-    if env.funcs[decls.start] != FuncType():
+    start = env.funcs[decls.start]
+    if start.params or start.results:
         raise InvalidError(f"start function {decls.start} has parameters or results: {env.funcs[decls.start]}")
 
 
@@ -154,7 +170,7 @@ def _check_elem(env: Env, elem: Elem) -> None:
         if elem.target >= len(env.tables):
             raise InvalidError(f"unknown table {elem.target}", offset=elem.offset)
         table = env.tables[elem.target]
-        if table.elem is not elem.type:
+        if not type_matches(elem.type, table.elem):
             raise InvalidError(f"type mismatch: segment of {elem.type} for a table of {table.elem}", offset=elem.offset)
         check_expr(env, elem.at or (), table.address, len(env.globals), elem.offset)
 

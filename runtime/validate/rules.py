@@ -11,7 +11,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from ..instr.index import BY_NAME
 from ..instr.model import Catch, Immediate
-from ..types import EXNREF, FUNCREF, I32, V128, FuncType, TableType, ValType
+from ..types import EXN, EXNREF, FUNCREF, I32, V128, FuncType, TableType, ValType, type_matches, types_match
 from ..values import M32
 from .stack import BOTTOM, Checker
 
@@ -35,7 +35,7 @@ def rule(*names: str) -> Callable[[Callable[[Checker, _T], None]], Callable[[Che
     return register
 
 
-def _entry(c: Checker, entries: Sequence[_T], index: int, what: str) -> _T:
+def entry(c: Checker, entries: Sequence[_T], index: int, what: str) -> _T:
     if index >= len(entries):
         raise c.error(f"unknown {what} {index}")
     return entries[index]
@@ -43,7 +43,7 @@ def _entry(c: Checker, entries: Sequence[_T], index: int, what: str) -> _T:
 
 def _memory(c: Checker, index: int) -> ValType:
     """The address type of a memory."""
-    return _entry(c, c.env.memories, index, "memory").address
+    return entry(c, c.env.memories, index, "memory").address
 
 
 def _both(first: ValType, second: ValType) -> ValType:
@@ -51,7 +51,7 @@ def _both(first: ValType, second: ValType) -> ValType:
     return first if first is I32 else second
 
 
-def _data(c: Checker, index: int) -> None:
+def data_segment(c: Checker, index: int) -> None:
     if index >= c.env.datas:
         raise c.error(f"unknown data segment {index}")
 
@@ -97,6 +97,7 @@ def _else(c: Checker, _: None) -> None:
     c.charge(c.height + len(frame.params))
     c.apply(frame.results, ())
     c.at_end(frame)
+    c.forget_locals()
     c.stack.extend(frame.params)
     frame.has_else = True
     frame.unreachable = False
@@ -108,7 +109,7 @@ def _else(c: Checker, _: None) -> None:
 @rule("end")
 def _end(c: Checker, _: None) -> None:
     frame = c.close()
-    if frame.kind == "if" and not frame.has_else and frame.params != frame.results:
+    if frame.kind == "if" and not frame.has_else and not types_match(frame.params, frame.results):
         raise c.error("type mismatch: an if without else must leave what it takes")
     if frame.block is not None:
         frame.block.end = c.index
@@ -161,15 +162,15 @@ def _return(c: Checker, _: None) -> None:
 def _callee(c: Checker, target: tuple[int, int]) -> FuncType:
     """The type that an indirect call names, its table checked and the index popped."""
     table, type_index = target
-    table_type = _entry(c, c.env.tables, table, "table")
-    type_ = _entry(c, c.env.types, type_index, "type")
-    if table_type.elem is not FUNCREF:
+    table_type = entry(c, c.env.tables, table, "table")
+    type_ = c.functype(type_index)
+    if not type_matches(table_type.elem, FUNCREF):
         raise c.error(f"type mismatch: call through a table of {table_type.elem}")
     c.pop_type(table_type.address)
     return type_
 
 
-def _call_type(c: Checker, type_: FuncType) -> None:
+def call_type(c: Checker, type_: FuncType) -> None:
     c.apply(type_.params, ())
     c.charge(c.height + len(type_.results))
     if c.side is not None and not c.frames[-1].dead:
@@ -178,8 +179,8 @@ def _call_type(c: Checker, type_: FuncType) -> None:
     c.stack.extend(type_.results)
 
 
-def _tail_call_type(c: Checker, type_: FuncType) -> None:
-    if type_.results != c.type.results:
+def tail_call_type(c: Checker, type_: FuncType) -> None:
+    if not types_match(type_.results, c.type.results):
         raise c.error(f"type mismatch: tail call of {type_} in a function of type {c.type}")
     c.apply(type_.params, ())
     c.unreachable()
@@ -187,22 +188,22 @@ def _tail_call_type(c: Checker, type_: FuncType) -> None:
 
 @rule("call")
 def _call(c: Checker, index: int) -> None:
-    _call_type(c, _entry(c, c.env.funcs, index, "function"))
+    call_type(c, entry(c, c.env.funcs, index, "function"))
 
 
 @rule("call_indirect")
 def _call_indirect(c: Checker, target: tuple[int, int]) -> None:
-    _call_type(c, _callee(c, target))
+    call_type(c, _callee(c, target))
 
 
 @rule("return_call")
 def _return_call(c: Checker, index: int) -> None:
-    _tail_call_type(c, _entry(c, c.env.funcs, index, "function"))
+    tail_call_type(c, entry(c, c.env.funcs, index, "function"))
 
 
 @rule("return_call_indirect")
 def _return_call_indirect(c: Checker, target: tuple[int, int]) -> None:
-    _tail_call_type(c, _callee(c, target))
+    tail_call_type(c, _callee(c, target))
 
 
 # Exceptions (3.4.10)
@@ -214,9 +215,9 @@ def _try_table(c: Checker, immediate: tuple[ValType | int | None, tuple[Catch, .
     params, results = c.block_type(type_)
     c.apply(params, ())
     for catch in catches:
-        carried = () if catch.tag is None else _entry(c, c.env.tags, catch.tag, "tag").params
+        carried = () if catch.tag is None else entry(c, c.env.tags, catch.tag, "tag").params
         if catch.ref:
-            carried = (*carried, EXNREF)
+            carried = (*carried, EXN.ref(False))
         _check_catch(c, carried, c.label(catch.label).label)
     c.enter("try", params, results)
 
@@ -232,7 +233,7 @@ def _check_catch(c: Checker, carried: tuple[ValType, ...], label: tuple[ValType,
 
 @rule("throw")
 def _throw(c: Checker, index: int) -> None:
-    c.apply(_entry(c, c.env.tags, index, "tag").params, ())
+    c.apply(entry(c, c.env.tags, index, "tag").params, ())
     c.note_guard()
     c.unreachable()
 
@@ -274,29 +275,33 @@ def _select_t(c: Checker, types: tuple[ValType, ...]) -> None:
 
 @rule("local.get")
 def _local_get(c: Checker, index: int) -> None:
-    c.push(_entry(c, c.locals, index, "local"))
+    c.push(entry(c, c.locals, index, "local"))
+    if index in c.unset:
+        raise c.error(f"uninitialized local {index}")
 
 
 @rule("local.set")
 def _local_set(c: Checker, index: int) -> None:
-    c.pop_type(_entry(c, c.locals, index, "local"))
+    c.pop_type(entry(c, c.locals, index, "local"))
+    c.initialised(index)
 
 
 @rule("local.tee")
 def _local_tee(c: Checker, index: int) -> None:
-    type_ = _entry(c, c.locals, index, "local")
+    type_ = entry(c, c.locals, index, "local")
     c.pop_type(type_)
     c.push(type_)
+    c.initialised(index)
 
 
 @rule("global.get")
 def _global_get(c: Checker, index: int) -> None:
-    c.push(_entry(c, c.env.globals, index, "global").content)
+    c.push(entry(c, c.env.globals, index, "global").content)
 
 
 @rule("global.set")
 def _global_set(c: Checker, index: int) -> None:
-    type_ = _entry(c, c.env.globals, index, "global")
+    type_ = entry(c, c.env.globals, index, "global")
     if not type_.mutable:
         raise c.error(f"immutable global {index}")
     c.pop_type(type_.content)
@@ -318,14 +323,14 @@ def _ref_is_null(c: Checker, _: None) -> None:
 
 @rule("ref.func")
 def _ref_func(c: Checker, index: int) -> None:
-    _entry(c, c.env.funcs, index, "function")
+    entry(c, c.env.funcs, index, "function")
     if index not in c.env.refs:
         raise c.error(f"undeclared function reference {index}")
-    c.push(FUNCREF)
+    c.push(c.env.func_ref(index))
 
 
 def _table(c: Checker, index: int) -> TableType:
-    return _entry(c, c.env.tables, index, "table")
+    return entry(c, c.env.tables, index, "table")
 
 
 @rule("table.get")
@@ -360,7 +365,7 @@ def _table_fill(c: Checker, index: int) -> None:
 @rule("table.copy")
 def _table_copy(c: Checker, tables: tuple[int, int]) -> None:
     to, source = (_table(c, index) for index in tables)
-    if source.elem is not to.elem:
+    if not type_matches(source.elem, to.elem):
         raise c.error(f"type mismatch: table.copy from {source.elem} to {to.elem}")
     c.apply((to.address, source.address, _both(to.address, source.address)), ())
 
@@ -369,15 +374,15 @@ def _table_copy(c: Checker, tables: tuple[int, int]) -> None:
 def _table_init(c: Checker, immediate: tuple[int, int]) -> None:
     table, segment = immediate
     to = _table(c, table)
-    source = _entry(c, c.env.elems, segment, "elem segment")
-    if source is not to.elem:
+    source = entry(c, c.env.elems, segment, "elem segment")
+    if not type_matches(source, to.elem):
         raise c.error(f"type mismatch: table.init from {source} to {to.elem}")
     c.apply((to.address, I32, I32), ())
 
 
 @rule("elem.drop")
 def _elem_drop(c: Checker, index: int) -> None:
-    _entry(c, c.env.elems, index, "elem segment")
+    entry(c, c.env.elems, index, "elem segment")
 
 
 # Memories (3.4.7)
@@ -460,10 +465,10 @@ def _memory_copy(c: Checker, memories: tuple[int, int]) -> None:
 def _memory_init(c: Checker, immediate: tuple[int, int]) -> None:
     memory, segment = immediate
     address = _memory(c, memory)
-    _data(c, segment)
+    data_segment(c, segment)
     c.apply((address, I32, I32), ())
 
 
 @rule("data.drop")
 def _data_drop(c: Checker, index: int) -> None:
-    _data(c, index)
+    data_segment(c, index)

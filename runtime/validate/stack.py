@@ -14,12 +14,14 @@ from ..errors import InvalidError, LimitError
 from ..features import Feature
 from ..instr.model import Op
 from ..limits import MAX_NESTING, WORK_BASE, WORK_PER_BYTE
-from ..types import FuncType, ValType
+from ..types import BOTTOM_HEAP, FuncType, ValType, type_matches
 from .env import Env
 from .sidetable import Block, SideTable
 
 #: The type of an operand that unreachable code made up; it fits wherever a type is asked for.
 BOTTOM = ValType("unknown", 0)
+#: The same where it is known to be a reference that is not null.
+BOTTOM_REF = BOTTOM_HEAP.ref(False)
 #: What lies beneath a frame's operands; it fits nowhere.
 BARRIER = ValType("nothing", 0)
 
@@ -42,7 +44,8 @@ class Frame:
     """One entry of the control stack: a structured instruction, or the body."""
 
     __slots__ = (
-        "base", "block", "dead", "dead_entry", "guard", "has_else", "kind", "label", "params", "results", "unreachable",
+        "base", "block", "dead", "dead_entry", "guard", "has_else", "inits", "kind", "label", "params", "results",
+        "unreachable",
     )  # fmt: skip
 
     def __init__(
@@ -70,13 +73,15 @@ class Frame:
         #: The innermost `try_table` that what stands in the frame is in, by its place.
         self.guard = guard
         self.block: Block | None = None
+        #: Locals that got their first value in here.
+        self.inits: list[int] = []
 
 
 class Checker:
     """The state of checking one body. The rules in `rules.py` are written with its methods."""
 
     __slots__ = (
-        "env", "frames", "func", "index", "locals", "meter", "ops", "row", "side", "stack", "type",
+        "env", "frames", "func", "index", "locals", "meter", "ops", "row", "side", "stack", "type", "unset",
     )  # fmt: skip
 
     def __init__(
@@ -93,6 +98,8 @@ class Checker:
         self.func = func
         self.type = type_
         self.locals = locals_
+        #: Locals that have no value yet: references that can't be null, the parameters aside.
+        self.unset = {i for i in range(len(type_.params), len(locals_)) if not locals_[i].defaultable}
         self.ops = ops
         #: The instruction that is being checked: place in `ops`, and row.
         self.index = 0
@@ -144,7 +151,7 @@ class Checker:
             return type_
         if type_ is BARRIER and self.frames[-1].unreachable:
             return BOTTOM
-        if type_ is not BOTTOM:
+        if type_ is not BOTTOM and not type_matches(type_, want):
             raise self.mismatch(want.name, type_)
         self.stack.pop()
         return type_
@@ -158,7 +165,9 @@ class Checker:
     def pop_ref(self) -> ValType:
         """Pop a reference of any type."""
         type_ = self.pop()
-        if not type_.is_ref and type_ is not BOTTOM:
+        if type_ is BOTTOM:
+            return BOTTOM_REF
+        if not type_.is_ref:
             raise self.mismatch("a reference", type_)
         return type_
 
@@ -212,6 +221,7 @@ class Checker:
         self.apply(frame.results, ())
         self.at_end(frame)
         self.stack.pop()
+        self.forget_locals()
         self.frames.pop()
         return frame
 
@@ -238,16 +248,38 @@ class Checker:
             raise self.error(f"unknown label {depth}")
         return self.frames[-1 - depth]
 
+    def functype(self, index: int) -> FuncType:
+        """The module's function type of this index."""
+        if index >= len(self.env.types):
+            raise self.error(f"unknown type {index}")
+        type_ = self.env.types[index]
+        if not isinstance(type_, FuncType):
+            raise self.error(f"type mismatch: type {index} is no function type")
+        return type_
+
+    # Locals
+
+    def initialised(self, local: int) -> None:
+        """The local has a value from here to the end of the innermost frame."""
+        if local in self.unset:
+            self.unset.discard(local)
+            self.frames[-1].inits.append(local)
+
+    def forget_locals(self) -> None:
+        """What the innermost frame has given values to has none beyond it."""
+        frame = self.frames[-1]
+        if frame.inits:
+            self.unset.update(frame.inits)
+            frame.inits.clear()
+
     def block_type(self, immediate: ValType | int | None) -> tuple[tuple[ValType, ...], tuple[ValType, ...]]:
         """Parameters and results of a structured instruction."""
         if immediate is None:
             return (), ()
         offset = self.ops[self.index][0]
         if isinstance(immediate, int):
-            if immediate >= len(self.env.types):
-                raise self.error(f"unknown type {immediate}")
+            type_ = self.functype(immediate)
             self.env.require(Feature.MULTI_VALUE, "block with a function type", offset=offset, func=self.func)
-            type_ = self.env.types[immediate]
             return type_.params, type_.results
         self.env.require_types((immediate,), offset=offset, func=self.func)
         return (), _SINGLE.setdefault(immediate, (immediate,))

@@ -10,6 +10,7 @@ from runtime.errors import MalformedError, UnsupportedError
 from runtime.features import AVAILABLE, MVP, Feature
 from runtime.limits import MAX_LOCALS
 from runtime.types import EXTERNREF, F64, FUNCREF, I32, I64, FuncType, GlobalType, MemoryType, TableType
+from runtime.types import FUNC as FUNC_HEAP
 
 from ..support.build import wat
 from ..support.raw import (
@@ -53,6 +54,10 @@ _WHOLE = """(module $whole
   (data (memory 1) (i32.const 8) "hello")
   (data "passive")
 )"""
+
+
+#: What the functions of a segment are given as.
+NON_NULL = FUNC_HEAP.ref(False)
 
 
 def _fails(data: bytes, message: str, offset: int | None = None, features: Feature = AVAILABLE) -> None:
@@ -106,9 +111,9 @@ def test_segments_know_their_mode_and_place() -> None:
     data = wat(_WHOLE)
     decls = decode(data, AVAILABLE)
     assert [(e.mode, e.target, e.type) for e in decls.elems] == [
-        (Mode.ACTIVE, 1, FUNCREF),
+        (Mode.ACTIVE, 1, NON_NULL),
         (Mode.PASSIVE, 0, EXTERNREF),
-        (Mode.DECLARATIVE, 0, FUNCREF),
+        (Mode.DECLARATIVE, 0, NON_NULL),
     ]
     assert [(d.mode, d.target, data[d.start : d.end]) for d in decls.datas] == [
         (Mode.ACTIVE, 1, b"hello"),

@@ -13,8 +13,21 @@ from runtime.declarations import Code, Declarations
 from runtime.errors import InvalidError, UnsupportedError
 from runtime.features import AVAILABLE, WASM_2_0, Feature
 from runtime.instr.index import BY_NAME
-from runtime.instr.model import Immediate, Op
-from runtime.types import F64, FUNCREF, I32, I64, FuncType, GlobalType, MemoryType, TableType, ValType
+from runtime.instr.model import Catch, Immediate, Op
+from runtime.types import (
+    ANYREF,
+    EQREF,
+    F64,
+    FUNCREF,
+    I31,
+    I32,
+    I64,
+    FuncType,
+    GlobalType,
+    MemoryType,
+    TableType,
+    ValType,
+)
 from runtime.validate import function, rules
 from runtime.validate.env import Env
 from runtime.validate.function import check_function
@@ -271,6 +284,10 @@ _IMMEDIATES: dict[Immediate, tuple[object, ...]] = {
     Immediate.MEMORY_DATA: ((0, 0),),
     Immediate.REF_TYPE: (FUNCREF,),
     Immediate.VAL_TYPES: ((I32,), (FUNCREF,)),
+    Immediate.TRY_TABLE: ((None, ()), (I32, (Catch(None, True, 0),)), (1, (Catch(0, False, 1),))),
+    **dict.fromkeys((Immediate.TYPE_FIELD, Immediate.TYPE_COUNT, Immediate.TYPE_TYPE), ((0, 0), (1, 2))),
+    **dict.fromkeys((Immediate.TYPE_DATA, Immediate.TYPE_ELEM), ((0, 0), (1, 0))),
+    Immediate.CAST: ((0, ANYREF, I31.ref()), (1, EQREF, EQREF)),
 }
 _COMMON = "local.get local.get local.set local.tee i32.const i64.const i32.add i32.load i32.store i32.eqz drop".split()
 _CONTROL = "block loop if end end else br br_if br_table unreachable return call select".split()
@@ -284,7 +301,7 @@ def _random_ops(chance: random.Random) -> list[Op]:
         name = chance.choice(chance.choice((_COMMON, _COMMON, _CONTROL, names)))
         if name == "end" and not opened:
             continue
-        opened += (name in ("block", "loop", "if")) - (name == "end")
+        opened += (name in ("block", "loop", "if", "try_table")) - (name == "end")
         out.append((name, chance.choice(_IMMEDIATES.get(BY_NAME[name].immediate, (0, 1, 2, 3)))))
     return _ops(*out, *[("end", None)] * (opened + 1))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...errors import TrapCode
-from ...types import I32, FuncType
+from ...types import FUNCREF, I32, FuncType
 from .. import abi
 from ..emitter import Emitter, return_type
 from .registry import lowers
@@ -37,7 +37,9 @@ def _leave(e: Emitter, type_: FuncType, code: str, args: list[tuple[str, str]]) 
 @lowers("call_indirect")
 def _call_indirect(e: Emitter, immediate: Any) -> None:
     table, type_index = immediate
-    type_ = e.module.env.types[type_index]
+    type_ = e.module.decls.functype(type_index)
+    if e.module.env.tables[table].elem is not FUNCREF or (type_.of is not None and not type_.of.final):
+        raise abi.Unsupported("a call through a table of typed references, or of an open type")
     index = e.pop()
     args = e.take(len(type_.params))
     cell = e.fixed(e.layout.tables + 8 * table)
