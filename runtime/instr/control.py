@@ -30,7 +30,7 @@ ROWS: tuple[Instr, ...] = (
     Instr(0x12, "return_call", Immediate.FUNC, feature=Feature.TAIL_CALL),
     Instr(0x13, "return_call_indirect", Immediate.CALL_INDIRECT, feature=Feature.TAIL_CALL),
     Instr(0x14, "call_ref", Immediate.TYPE, feature=Feature.FUNCTION_REFERENCES),
-    Instr(0x15, "return_call_ref", Immediate.TYPE, feature=Feature.FUNCTION_REFERENCES | Feature.TAIL_CALL),
+    Instr(0x15, "return_call_ref", Immediate.TYPE, feature=Feature.FUNCTION_REFERENCES),
     Instr(0xD5, "br_on_null", Immediate.LABEL, feature=Feature.FUNCTION_REFERENCES),
     Instr(0xD6, "br_on_non_null", Immediate.LABEL, feature=Feature.FUNCTION_REFERENCES),
     Instr(0x1A, "drop"),
