@@ -58,6 +58,7 @@ from ._engine import (
     UnsupportedError,
     WasmError,
     WasmException,
+    parse_features,
 )
 from ._engine import TagInst as ExceptionTag
 from ._errors import (
@@ -234,6 +235,7 @@ __all__ = [
     "i64",
     "installed_hosts",
     "load_host",
+    "parse_features",
     "sleep",
     "sort_with",
     "tail_call",

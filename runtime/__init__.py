@@ -60,7 +60,7 @@ from .exec.state import (
 )
 from .exec.wait import LONGEST, Driver, Notifier, ThreadDriver, WaitSet, Waker, backoff
 from .externs import Func, Global, Memory, Table, arguments, python_results, value_in, value_out
-from .features import Feature
+from .features import Feature, parse_features
 from .hostabi import (
     CString,
     ErrnoMap,
@@ -257,6 +257,7 @@ __all__ = [
     "make_exit",
     "make_unwind",
     "open_bell",
+    "parse_features",
     "python_results",
     "render",
     "restore_stack_pointer",

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from hostsdk import Limits
+from hostsdk import Feature, Limits
 
 from .run_options import (
     Advertised,
@@ -16,6 +16,7 @@ from .run_options import (
     addresses,
     directories,
     duration,
+    features,
     host_names,
     settings,
     size,
@@ -54,6 +55,9 @@ _COUNT = click.IntRange(min=0)
 @click.option("--max-frames", type=_COUNT, default=_LIMITS.frames, metavar="N", help="Depth of calls.")
 @click.option("--max-cells", type=_COUNT, default=_LIMITS.cells, metavar="N", help="Locals and operands of all frames.")
 @click.option("--max-journal", type=_COUNT, default=_LIMITS.journal, metavar="N", help="Steps that a host call notes.")
+@click.option(
+    "--features", callback=features, metavar="LIST", help="What the program may use: mvp, 2.0, 3.0, all, NAME, -NAME."
+)
 @click.argument("file", type=click.Path())
 @click.argument("args", nargs=-1, type=click.UNPROCESSED)
 def command(
@@ -69,6 +73,7 @@ def command(
     max_frames: int,
     max_cells: int,
     max_journal: int,
+    features: Feature | None,
     file: str,
     args: tuple[str, ...],
 ) -> None:
@@ -85,4 +90,4 @@ def command(
         cells=max_cells,
         journal=max_journal,
     )
-    sys.exit(run(Plan(file, args, env, (*dirs, *ro_dirs), listen, hosts, invoke, timeout, limits)))
+    sys.exit(run(Plan(file, args, env, (*dirs, *ro_dirs), listen, hosts, invoke, timeout, limits, features)))

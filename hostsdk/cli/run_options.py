@@ -9,7 +9,7 @@ from typing import Final
 import attrs
 import click
 
-from hostsdk import ExtensionError, InstalledHost, Limits, find_host
+from hostsdk import ExtensionError, Feature, InstalledHost, Limits, find_host, parse_features
 
 _DURATION: Final = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ms|s|m|h)?")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -61,6 +61,8 @@ class Plan:
     #: Seconds for everything: loading, start function, run.
     timeout: float | None = None
     limits: Limits = attrs.field(factory=Limits)
+    #: What modules may use; None for all that there is.
+    features: Feature | None = None
 
 
 # What follows reads an option's text; click calls each with the option that it is for, for the error's sake.
@@ -85,6 +87,16 @@ def size(ctx: click.Context, param: click.Parameter, text: str | None) -> int | 
     if found is None:
         raise click.BadParameter(f"{text!r} is no size; write 4096, 512KiB, 64MiB or 1GiB", ctx, param)
     return int(found[1]) * _BYTES[found[2] or "B"]
+
+
+def features(ctx: click.Context, param: click.Parameter, text: str | None) -> Feature | None:
+    """`3.0`, `mvp,simd`, `-threads`; everything where there is no text."""
+    if text is None:
+        return None
+    try:
+        return parse_features(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from None
 
 
 def settings(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> tuple[tuple[str, str], ...]:

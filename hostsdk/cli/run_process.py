@@ -132,7 +132,7 @@ class _Job:
 
     def _module(self) -> Module:
         try:
-            return Module.from_file(self.plan.file)
+            return Module.from_file(self.plan.file, features=self.plan.features)
         except FileNotFoundError:
             raise Ended(NOT_FOUND, "no such file") from None
         except OSError as error:
