@@ -478,10 +478,10 @@ class Instance:
             restored = snapshot.load(data, {m.hash: m._raw for m in modules}, find, self._store, find_tag)
             self._linked(restored.instances[0])
             for binding in self._bindings:
-                hook = binding.module.load_hook
-                if hook is not None and binding.module.name in restored.extra["hosts"]:
-                    binding.module.close_state(binding.state)
-                    binding.state = hook(restored.extra["hosts"][binding.module.name])
+                module, name = binding.module, binding.module.name
+                if module.load_hook is not None and name in restored.extra["hosts"]:
+                    module.close_state(binding.state)
+                    binding.state = module.load_state(restored.extra["hosts"][name], self._store.engine.config.clock)
             load_resources(self.resources, restored.extra["resources"], self._bindings)
         except BaseException:
             self.close()

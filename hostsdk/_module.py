@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Concatenate, Generic, Self, overload
@@ -10,7 +11,7 @@ from typing import Any, Concatenate, Generic, Self, overload
 from ._annotations import Place, guest_type, local_names, origin_of, param_of, show
 from ._context import BlockingContext, Context
 from ._decorators import Callbacks, Options, Plain, Restartable
-from ._engine import FuncType, Ref, Scalar, TagInst, TagType, flat
+from ._engine import Clock, FuncType, Ref, Scalar, TagInst, TagType, flat
 from ._errors import Errors, SignatureError
 from ._messages import Text
 from ._resource_kinds import ResourceKind
@@ -63,7 +64,9 @@ class HostModule(Generic[S]):
         self._functions: dict[str, FunctionSpec] = {}
         self._tags: dict[str, TagInst] = {}
         self._save: Callable[[Any], object] | None = None
-        self._load: Callable[[Any], Any] | None = None
+        self._load: Callable[..., Any] | None = None
+        #: Whether it takes the clock, too.
+        self._load_timed = False
         self._kinds: dict[type[Any], ResourceKind] = {}
 
     @property
@@ -97,7 +100,7 @@ class HostModule(Generic[S]):
         return self._save
 
     @property
-    def load_hook(self) -> Callable[[Any], S] | None:
+    def load_hook(self) -> Callable[..., S] | None:
         """What `@load` registered."""
         return self._load
 
@@ -110,6 +113,12 @@ class HostModule(Generic[S]):
         """The state for a new instance; None where the module has none."""
         state: S = None if self._state is None else self._state()  # type: ignore[assignment]  # S is None then
         return state
+
+    def load_state(self, data: object, clock: Clock) -> S:
+        """The state that `data` was made of, by what `@load` registered, which there must be."""
+        hook: Any = self._load
+        loaded: S = hook(data, clock) if self._load_timed else hook(data)
+        return loaded
 
     def close_state(self, state: S) -> None:
         """End what `make_state` made."""
@@ -142,10 +151,18 @@ class HostModule(Generic[S]):
         self._save = self._hook("save", self._save, fn)
         return fn
 
-    def load(self, fn: Callable[[Any], S], /) -> Callable[[Any], S]:
+    @overload
+    def load(self, fn: Callable[[Any], S], /) -> Callable[[Any], S]: ...
+    @overload
+    def load(self, fn: Callable[[Any, Clock], S], /) -> Callable[[Any, Clock], S]: ...
+    def load(self, fn: HostCallable, /) -> HostCallable:
         """Register how saved plain data becomes the state, for `Execution.load`; what `state` made for the new instance
-        is closed then. Gives `fn` back. Raises SignatureError for a second hook."""
+        is closed then. A hook with a second parameter is given the engine's clock, for what goes on from now. Gives
+        `fn` back. Raises SignatureError for a second hook."""
         self._load = self._hook("load", self._load, fn)
+        by_place = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        takes = [param for param in inspect.signature(fn).parameters.values() if param.kind in by_place]
+        self._load_timed = len(takes) > 1
         return fn
 
     def resource(
@@ -177,9 +194,7 @@ class HostModule(Generic[S]):
         return fn
 
     @overload
-    def function(
-        self, fn: Callable[Concatenate[Context[S], P], R], /
-    ) -> Callable[Concatenate[Context[S], P], R]: ...
+    def function(self, fn: Callable[Concatenate[Context[S], P], R], /) -> Callable[Concatenate[Context[S], P], R]: ...
     @overload
     def function(self, /, *, name: str | None = None) -> Plain[S]: ...
     def function(self, fn: HostCallable | None = None, /, *, name: str | None = None) -> Any:
@@ -260,8 +275,16 @@ class HostModule(Generic[S]):
             raise place.error(Text.DUPLICATE)
         signature = read_signature(fn, style, place, _CONTEXTS, self.errors)
         self._functions[name] = FunctionSpec(
-            self.name, name, style, options.version, tuple(options.accepts), fn, signature, options.callbacks,
-            options.catch_traps, options.repeat,
+            self.name,
+            name,
+            style,
+            options.version,
+            tuple(options.accepts),
+            fn,
+            signature,
+            options.callbacks,
+            options.catch_traps,
+            options.repeat,
         )
 
     def __repr__(self) -> str:

@@ -1,7 +1,7 @@
 """WASI preview1 for guests: an extension of hostsdk like any other.
 
-    with Instance(Module.from_file("prog.wasm"), [wasi(args=["prog"], preopens={"/": "data"})]) as inst:
-        code = inst.main()
+with Instance(Module.from_file("prog.wasm"), [wasi(args=["prog"], preopens={"/": "data"})]) as inst:
+    code = inst.main()
 """
 
 from __future__ import annotations

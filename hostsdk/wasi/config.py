@@ -64,6 +64,10 @@ def _preopens(
     return tuple(made)
 
 
+def _listen(given: Iterable[socket.socket | Listener]) -> tuple[socket.socket | Listener, ...]:
+    return tuple(given)
+
+
 @attrs.frozen(kw_only=True)
 class WasiConfig:
     """What a guest is given. Immutable; use `attrs.evolve`. Text is encoded as file names are."""
@@ -75,7 +79,7 @@ class WasiConfig:
     #: Directories by the name that the guest knows them by; they get the descriptors from 3 on, in order.
     preopens: Sequence[tuple[bytes, Preopen]] = attrs.field(default=(), converter=_preopens)
     #: Sockets that listen, and get the descriptors after the directories. They stay the embedder's to close.
-    listen: Sequence[socket.socket | Listener] = attrs.field(default=(), converter=tuple)
+    listen: Sequence[socket.socket | Listener] = attrs.field(default=(), converter=_listen)
     stdin: Stream = "inherit"
     stdout: Stream = "inherit"
     stderr: Stream = "inherit"

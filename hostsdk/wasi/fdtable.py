@@ -2,12 +2,18 @@
 
 A descriptor keeps its identity when it is renumbered, and a number that was closed and given out again is another
 descriptor: a call that looked one up before it was suspended never goes on with the wrong file.
+
+Threads of one guest may share a table. What changes it takes its lock; a look-up needs none. Closed or renumbered while
+another thread is using it, a descriptor is gone at once for all that begins later, and whoever waits for it is woken to
+EBADF; what another thread is in the middle of ends as if it had come first, and the file is closed after that: no
+number of the host's is another file's while anybody uses it.
 """
 
 from __future__ import annotations
 
 import errno
 import heapq
+import threading
 from collections.abc import Iterable
 
 import attrs
@@ -81,43 +87,60 @@ class Descriptor:
 
 @attrs.define(eq=False)
 class FdTable:
-    """The descriptors of one instance. A new one gets the lowest free number. Not for several threads at once."""
+    """The descriptors of one instance, or of several that share them. A new one gets the lowest free number."""
 
     _by_number: dict[int, Descriptor] = attrs.field(factory=dict)
-    _numbers: dict[int, int] = attrs.field(factory=dict)
+    _by_identity: dict[int, Descriptor] = attrs.field(factory=dict)
     #: The last identity that was given out.
     _last: int = 0
     #: Numbers below `_next` that are free, as a heap.
     _free: list[int] = attrs.field(factory=list)
     _next: int = 0
+    #: Numbers that are taken for descriptors still to come.
+    _reserved: int = 0
     limit: int = LIMIT
+    _lock: threading.Lock = attrs.field(factory=threading.Lock)
+
+    def reserve(self) -> int:
+        """Take the lowest free number, for `fill` or `give_back`. Raises EMFILE."""
+        with self._lock:
+            if len(self._by_number) + self._reserved >= self.limit:
+                raise fault(errno.EMFILE, "too many descriptors")
+            self._reserved += 1
+            if self._free:
+                return heapq.heappop(self._free)
+            self._next += 1
+            return self._next - 1
+
+    def fill(self, number: int, descriptor: Descriptor) -> int:
+        """Give a reserved number to a descriptor; the number."""
+        with self._lock:
+            self._reserved -= 1
+            self._put(number, descriptor)
+        return number
+
+    def give_back(self, number: int) -> None:
+        """A reserved number isn't needed."""
+        with self._lock:
+            self._reserved -= 1
+            heapq.heappush(self._free, number)
 
     def add(self, descriptor: Descriptor) -> int:
         """Give it the lowest free number. Raises EMFILE; it is not closed then."""
-        self.require_room()
-        if self._free:
-            number = heapq.heappop(self._free)
-        else:
-            number = self._next
-            self._next += 1
-        self._put(number, descriptor)
-        return number
-
-    def require_room(self) -> None:
-        """Raises EMFILE where no descriptor can be added."""
-        if len(self._by_number) >= self.limit:
-            raise fault(errno.EMFILE, "too many descriptors")
+        return self.fill(self.reserve(), descriptor)
 
     def _put(self, number: int, descriptor: Descriptor) -> None:
         if not descriptor.identity:
             self._last += 1
             descriptor.identity = self._last
         self._by_number[number] = descriptor
-        self._numbers[descriptor.identity] = number
+        self._by_identity[descriptor.identity] = descriptor
 
     def _release(self, number: int) -> Descriptor:
-        descriptor = self._by_number.pop(number)
-        del self._numbers[descriptor.identity]
+        descriptor = self._by_number.pop(number, None)
+        if descriptor is None:
+            raise _none(number)
+        del self._by_identity[descriptor.identity]
         heapq.heappush(self._free, number)
         return descriptor
 
@@ -125,40 +148,40 @@ class FdTable:
         """The descriptor of a number. Raises EBADF, and what `Descriptor.require` raises."""
         descriptor = self._by_number.get(number)
         if descriptor is None:
-            raise bad_fd(f"no descriptor has the number {number}")
+            raise _none(number)
         if rights & ~descriptor.rights:
             descriptor.require(rights)
         return descriptor
 
     def pinned(self, identity: int) -> Descriptor:
         """The descriptor of an identity, whatever its number now. Raises EBADF once it is closed."""
-        number = self._numbers.get(identity)
-        if number is None:
+        descriptor = self._by_identity.get(identity)
+        if descriptor is None:
             raise bad_fd("the descriptor was closed in the meantime")
-        return self._by_number[number]
+        return descriptor
 
     def close(self, number: int) -> None:
         """Close it: its number is free, whoever waits for it gets EBADF. Raises EBADF, and what closing raises."""
-        self.get(number)
-        descriptor = self._release(number)
+        with self._lock:
+            descriptor = self._release(number)
         descriptor.end()
 
     def renumber(self, number: int, to: int) -> None:
         """Give it another number, closing what has that; the same number is no change. Raises EBADF where either is
         not open."""
-        descriptor = self.get(number)
-        old = self.get(to)
-        if to == number:
-            return
-        self._release(number)
-        del self._numbers[old.identity]
-        self._put(to, descriptor)
+        with self._lock:
+            old = self.get(to)
+            if to == number:
+                return
+            descriptor = self._release(number)
+            del self._by_identity[old.identity]
+            self._put(to, descriptor)
         old.end()
 
     def close_all(self) -> None:
         """Close everything. The first error is raised when all are closed."""
         errors: list[Exception] = []
-        for number in sorted(self._by_number, reverse=True):
+        for number, _ in reversed(self.items()):
             try:
                 self.close(number)
             except Exception as error:  # the others are to be closed all the same
@@ -181,7 +204,11 @@ class FdTable:
 
     def items(self) -> list[tuple[int, Descriptor]]:
         """Numbers and descriptors, ascending."""
-        return sorted(self._by_number.items(), key=lambda item: item[0])
+        return sorted(self._by_number.copy().items(), key=lambda item: item[0])
 
     def __len__(self) -> int:
         return len(self._by_number)
+
+
+def _none(number: int) -> OSError:
+    return bad_fd(f"no descriptor has the number {number}")

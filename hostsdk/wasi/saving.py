@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from hostsdk import SnapshotError
+from hostsdk import Clock, SnapshotError
 
 from .config import WasiConfig
 from .fdtable import Descriptor
@@ -67,9 +67,7 @@ def _root(state: WasiState, place: int) -> Iterator[Directory]:
             root.close()
 
 
-def _saved_beneath(
-    state: WasiState, items: Sequence[tuple[int, Descriptor]]
-) -> list[tuple[int, int, Descriptor]]:
+def _saved_beneath(state: WasiState, items: Sequence[tuple[int, Descriptor]]) -> list[tuple[int, int, Descriptor]]:
     """Which descriptors a tree saves, and as its how manyth."""
     found = []
     for place in range(len(state.config.preopens)):
@@ -120,10 +118,12 @@ def _require_place(state: WasiState, descriptor: Descriptor) -> None:
         raise SnapshotError(f"the file {path!r} has been moved or replaced")
 
 
-def load(config: WasiConfig, data: dict[str, Any]) -> WasiState:
-    """What `save` made, with the streams, directories and sockets of `config`. Raises SnapshotError."""
+def load(config: WasiConfig, data: dict[str, Any], clock: Clock) -> WasiState:
+    """What `save` made, with the streams, directories and sockets of `config`; the guest's monotonic clock goes on from
+    now, on `clock`. Raises SnapshotError."""
     state = WasiState(config)
     state.reached = data["reached"]
+    state.attend(clock)
     state.random = SeededRandom(config.random) if isinstance(config.random, int) else config.random
     if isinstance(state.random, SeededRandom) and data["random"] is not None:
         state.random.at = data["random"]

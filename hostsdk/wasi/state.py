@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from typing import Any, TypeAlias
 
 import attrs
@@ -28,16 +29,19 @@ class SeededRandom:
         self.seed = seed
         #: How many bytes have been given.
         self.at = 0
+        self._lock = threading.Lock()
 
     def __call__(self, size: int) -> bytes:
         """The next `size` bytes."""
-        block, skip = divmod(self.at, 64)
+        with self._lock:
+            at = self.at
+            self.at += size
+        block, skip = divmod(at, 64)
         found = bytearray()
         while len(found) < size + skip:
             text = f"hostsdk {self.seed} {block}".encode()
             found += hashlib.blake2b(text).digest()
             block += 1
-        self.at += size
         return bytes(found[skip : skip + size])
 
 
@@ -53,6 +57,7 @@ class WasiState:
     #: What it is read from, once the guest runs, and when that would have shown 0.
     _clock: Clock | None = None
     _base: float = 0.0
+    _lock: threading.Lock = attrs.field(factory=threading.Lock, repr=False)
 
     @classmethod
     def of(cls, config: WasiConfig) -> WasiState:
@@ -109,22 +114,29 @@ class WasiState:
         )  # fmt: skip
         return self.fds.add(descriptor)
 
-    def attend(self, ctx: Ctx | BlockingCtx) -> None:
-        """The guest is running: from now on, at the latest, its monotonic clock goes on from where it had come."""
+    def attend(self, clock: Clock) -> None:
+        """From now on, if not already, the guest's monotonic clock goes on, on this one, from where it had come."""
         if self._clock is None:
-            self._clock = ctx.clock
-            self._base = self._clock.monotonic() - self.reached / SECOND
+            with self._lock:
+                self._base = clock.monotonic() - self.reached / SECOND
+                self._clock = clock
 
     def monotonic(self, ctx: Ctx | BlockingCtx) -> int:
         """The guest's monotonic clock, in nanoseconds: it begins at 0, and goes on after a load where it was."""
-        self.attend(ctx)
+        if self._clock is None:
+            self.attend(ctx.clock)
         return self.now()
 
     def now(self) -> int:
         """The same, outside of a call too; it never goes back."""
         if self._clock is not None:
-            self.reached = max(self.reached, round((self._clock.monotonic() - self._base) * SECOND))
+            self.reach(round((self._clock.monotonic() - self._base) * SECOND))
         return self.reached
+
+    def reach(self, at: int) -> None:
+        """The monotonic clock has come so far, if it hasn't come further."""
+        with self._lock:
+            self.reached = max(self.reached, at)
 
     def close(self) -> None:
         """Close all descriptors."""

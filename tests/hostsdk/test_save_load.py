@@ -9,7 +9,10 @@ import pytest
 
 from hostsdk import (
     BlockingContext,
+    Clock,
     Context,
+    Engine,
+    EngineConfig,
     Execution,
     FakeClock,
     HostModule,
@@ -295,6 +298,28 @@ def test_save_hooks_are_called_each_once() -> None:
     loaded.instance.close()
     execution.instance.close()
     assert closed == [["fresh"], ["loaded", "fresh"], ["fresh"]]
+
+
+def test_a_load_hook_may_have_the_clock() -> None:
+    """76: a hook with a second parameter is given the clock of the engine that the call goes on in."""
+    host = HostModule("h", state=lambda: -1.0)
+    host.save(lambda state: state)
+
+    @host.load
+    def load(data: float, clock: Clock) -> float:
+        return data + clock.monotonic()
+
+    @host.restartable
+    def f(ctx: BlockingContext[float]) -> i32:
+        ctx.sleep(1)
+        return 1
+
+    execution = everywhere(CALL, host).start("run")
+    run_to(execution, "in wait")
+    engine = Engine(EngineConfig(clock=FakeClock(monotonic=50.0)))
+    loaded = Execution.load(execution.save(), module(CALL), [host], trusted=True, engine=engine)
+    assert loaded.instance.state(host) == 49.0
+    assert load(1.0, FakeClock(monotonic=2.0)) == 3.0
 
 
 def test_unknown_options_are_refused() -> None:

@@ -82,6 +82,26 @@ def test_a_sleep_goes_on_with_the_time_that_was_left() -> None:
             assert again.execution.run() == Returned((0,))
 
 
+def test_the_monotonic_clock_goes_on_from_the_load() -> None:
+    """BEHAVIOURS 76: the guest's monotonic clock stands still while it is saved, and goes on from the load: what is
+    computed before anybody looks again counts. It never jumps or goes back, however often it is saved."""
+    with Box() as box:
+        out = box.out()
+        assert box.clock_time_get(1, 0, out) == 0
+        assert box.u64(out) == 0
+        box.clock.advance(2.5)
+        saved, module = save(box), box.module
+        box.clock.advance(100)
+    for expected in (2.75, 3.0):
+        with Restored(saved, module) as again:
+            again.clock.advance(0.25)  # it computes for so long
+            interrupted(again.execution)
+            saved = again.execution.save()
+            out = again.out()
+            assert again.clock_time_get(1, 0, out) == 0
+            assert again.u64(out) == expected * 10**9
+
+
 def test_trees_in_memory_go_along() -> None:
     """A memory tree is saved whole: hard links, and files that are open and have no name any more."""
     with Box(preopens={"/": MemoryTree({"d": {"f": b"hello"}}).root}) as box:

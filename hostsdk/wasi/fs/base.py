@@ -52,8 +52,8 @@ class File:
         """Write what fits now; how many bytes, None if nothing does."""
         raise bad_fd()
 
-    def pread(self, size: int, offset: int) -> bytes:
-        """Up to `size` bytes from `offset`."""
+    def pread(self, size: int, offset: int) -> bytes | None:
+        """Up to `size` bytes from `offset`; None if they aren't there yet."""
         raise self.no_seek()
 
     def pwrite(self, data: bytes, offset: int) -> int:
@@ -117,7 +117,8 @@ class File:
     # Ending --------------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Let go of it. Called once."""
+        """Let go of it. Called once; where threads of a guest share it, perhaps while another is in one of the other
+        methods."""
 
     # Saving --------------------------------------------------------------------------------------------------------
 

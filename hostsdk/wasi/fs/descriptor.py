@@ -1,4 +1,8 @@
-"""What the host says of a descriptor, without waiting: what kind it is, whether it is ready, what is known of it."""
+"""Descriptors of the host's: what it says of one without waiting, and the files that have one.
+
+A number that was closed may be another file's the next moment. So where several threads of a guest share their files,
+none is closed under another's hands: `Described` says how.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +13,13 @@ import select
 import stat
 import sys
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 from ..errno import fault
-from ..types import Filestat, FileType
-from .base import Ready
+from ..types import Filestat, FileType, Whence
+from .base import File, Ready, Sources
 
+T = TypeVar("T")
 _U64 = (1 << 64) - 1
 
 
@@ -66,3 +72,95 @@ _TYPES: tuple[tuple[Callable[[int], bool], FileType], ...] = (
 def filetype_of(mode: int) -> FileType:
     """The type that a mode tells. A pipe has none in WASI."""
     return next((type_ for test, type_ in _TYPES if test(mode)), FileType.UNKNOWN)
+
+
+class Described(File):
+    """A file with a descriptor of the host's, number `fd`; -1 once it is closed.
+
+    Every use goes by `use`. Closed while another thread is in the middle of one, the descriptor is closed by whoever
+    leaves last. The order makes that safe without a lock: a user notes himself first and looks at the number then; who
+    closes takes the number away first and looks for users then. So one of the two always sees the other.
+    """
+
+    #: Whether the descriptor is ours to close.
+    owned = True
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        #: One entry for each thread that is using it. Lists grow and shrink in one step.
+        self._users: list[None] = []
+        #: The number, from when it was taken away until it is closed.
+        self._doomed: list[int] = []
+
+    def use(self, call: Callable[..., T], *args: Any) -> T:
+        """`call(fd, *args)`, while which the number is no other file's. Raises EBADF once it is closed."""
+        users = self._users
+        users.append(None)
+        try:
+            fd = self.fd
+            if fd < 0:
+                raise fault(errno.EBADF)
+            return call(fd, *args)
+        finally:
+            users.pop()
+            if self._doomed and not users:
+                self._end()
+
+    def close(self) -> None:
+        """Close the descriptor where it is ours to close; when other threads are using it, as soon as they have
+        done."""
+        if self.owned:
+            fd, self.fd = self.fd, -1
+            self._doomed.append(fd)
+            if not self._users:
+                self._end()
+
+    def _end(self) -> None:
+        try:
+            fd = self._doomed.pop()
+        except IndexError:
+            return  # another thread left at the same time, and has done it
+        self.dispose(fd)
+
+    def dispose(self, fd: int) -> None:
+        """Close the number, which nobody uses."""
+        os.close(fd)
+
+    def stat(self) -> Filestat:
+        """The system's."""
+        return filestat(self.use(os.fstat))
+
+    def sync(self) -> None:
+        """As fsync does."""
+        self.use(os.fsync)
+
+    def datasync(self) -> None:
+        """As fdatasync does, or fsync where there is none."""
+        self.use(getattr(os, "fdatasync", os.fsync))
+
+
+class Plain(Described):
+    """One that is read, written, positioned and waited for as the system does it."""
+
+    #: Bytes of one read at most.
+    most = 1 << 20
+
+    def pread(self, size: int, offset: int) -> bytes | None:
+        """From `offset`, where that can be."""
+        return self.use(os.pread, min(size, self.most), offset)
+
+    def pwrite(self, data: bytes, offset: int) -> int:
+        """At `offset`, where that can be."""
+        return self.use(os.pwrite, data, offset)
+
+    def seek(self, offset: int, whence: Whence) -> int:
+        """As lseek does."""
+        return self.use(os.lseek, offset, (os.SEEK_SET, os.SEEK_CUR, os.SEEK_END)[whence])
+
+    def ready(self, write: bool) -> Ready | None:
+        """Asked of poll(2). Data comes before a hang-up."""
+        return self.use(poll_fd, write)
+
+    def sources(self, write: bool) -> Sources:
+        """The descriptor."""
+        return Sources(fds=(self.fd,))

@@ -13,9 +13,9 @@ import stat
 from hostsdk import SnapshotError
 
 from ..errno import fault, invalid
-from ..types import FdFlags, Filestat, FileType, Rights, Whence
+from ..types import FdFlags, Filestat, FileType, Rights
 from .base import Directory, File, Name, Opening, Ready, Sources
-from .descriptor import filestat, filetype_of, poll_fd
+from .descriptor import Described, Plain, filestat, filetype_of
 
 #: Bytes that one read gives at most.
 _MOST = 1 << 26
@@ -32,107 +32,76 @@ _SYNC = {
 _LATEST = (1 << 63) - 1
 
 
-class HostFile(File):
+class HostFile(Plain):
     """A regular file that the guest opened."""
 
     type = FileType.REGULAR_FILE
     rights = Rights.FILE
+    most = _MOST
 
     def __init__(self, fd: int, how: Opening) -> None:
-        self.fd = fd
+        super().__init__(fd)
         self.rights = Rights.FILE & ~_withheld(how)
 
-    def read(self, size: int) -> bytes:
+    def read(self, size: int) -> bytes | None:
         """What comes next."""
-        return os.read(self.fd, min(size, _MOST))
+        return self.use(os.read, min(size, _MOST))
 
     def write(self, data: bytes) -> int:
         """As much as the system takes."""
-        return os.write(self.fd, data)
-
-    def pread(self, size: int, offset: int) -> bytes:
-        """From `offset`."""
-        return os.pread(self.fd, min(size, _MOST), offset)
-
-    def pwrite(self, data: bytes, offset: int) -> int:
-        """At `offset`."""
-        return os.pwrite(self.fd, data, offset)
-
-    def seek(self, offset: int, whence: Whence) -> int:
-        """As lseek does."""
-        return os.lseek(self.fd, offset, (os.SEEK_SET, os.SEEK_CUR, os.SEEK_END)[whence])
-
-    def stat(self) -> Filestat:
-        """The system's."""
-        return filestat(os.fstat(self.fd))
+        return self.use(os.write, data)
 
     def ready(self, write: bool) -> Ready:
         """Always; for a reader with what is left of it."""
         if write:
             return Ready()
-        left = os.fstat(self.fd).st_size - os.lseek(self.fd, 0, os.SEEK_CUR)
-        return Ready(max(left, 0))
+        return Ready(max(self.use(_left), 0))
+
+    def sources(self, write: bool) -> Sources:
+        """None: it always is."""
+        return Sources()
 
     def set_flags(self, flags: int) -> None:
         """Only appending can change once it is open."""
-        import fcntl
-
-        old = fcntl.fcntl(self.fd, fcntl.F_GETFL)
-        synced = sum(bit for bit, host in _SYNC.items() if bit != FdFlags.APPEND and old & host == host)
-        if flags & ~(FdFlags.APPEND | FdFlags.NONBLOCK | synced):
-            raise fault(errno.ENOTSUP)
-        new = old | os.O_APPEND if flags & FdFlags.APPEND else old & ~os.O_APPEND
-        fcntl.fcntl(self.fd, fcntl.F_SETFL, new)
+        self.use(_set_appending, flags)
 
     def set_size(self, size: int) -> None:
         """As ftruncate does."""
         if size > _LATEST:
             raise fault(errno.EFBIG)
-        os.ftruncate(self.fd, size)
+        self.use(os.ftruncate, size)
 
     def set_times(self, atim: int | None, mtim: int | None) -> None:
         """As futimens does."""
-        os.utime(self.fd, ns=_times(os.fstat(self.fd), atim, mtim))
+        self.use(_set_times, atim, mtim)
 
     def allocate(self, offset: int, size: int) -> None:
         """As posix_fallocate does."""
         if offset + size > _LATEST:
             raise fault(errno.EFBIG)
-        os.posix_fallocate(self.fd, offset, size)
+        self.use(os.posix_fallocate, offset, size)
 
     def advise(self, offset: int, size: int, advice: int) -> None:
         """As posix_fadvise does, where there is such a thing."""
         names = ("NORMAL", "SEQUENTIAL", "RANDOM", "WILLNEED", "DONTNEED", "NOREUSE")
         known = getattr(os, f"POSIX_FADV_{names[advice]}", None)
         if known is not None:
-            os.posix_fadvise(self.fd, offset, size, known)
-
-    def sync(self) -> None:
-        """As fsync does."""
-        os.fsync(self.fd)
-
-    def datasync(self) -> None:
-        """As fdatasync does, or fsync where there is none."""
-        getattr(os, "fdatasync", os.fsync)(self.fd)
+            self.use(os.posix_fadvise, offset, size, known)
 
     def save(self) -> object:
         """Where it stands; what it holds is the host's."""
-        return os.lseek(self.fd, 0, os.SEEK_CUR)
+        return self.use(os.lseek, 0, os.SEEK_CUR)
 
     def load(self, data: int) -> None:
         """Stand there."""
-        os.lseek(self.fd, data, os.SEEK_SET)
-
-    def close(self) -> None:
-        """Close the descriptor."""
-        os.close(self.fd)
+        self.use(os.lseek, data, os.SEEK_SET)
 
 
-class HostStream(File):
+class HostStream(Plain):
     """A FIFO or device that the guest opened: its own open file, and so non-blocking."""
 
     def __init__(self, fd: int, how: Opening) -> None:
-        self.fd = fd
+        super().__init__(fd)
         mode = os.fstat(fd).st_mode
         self.type = filetype_of(mode)
         self.fifo = stat.S_ISFIFO(mode)
@@ -141,24 +110,12 @@ class HostStream(File):
 
     def read(self, size: int) -> bytes | None:
         """What is there. A FIFO that no writer has opened yet is not at its end."""
-        data = os.read(self.fd, min(size, 1 << 20))
+        data = self.use(os.read, min(size, self.most))
         return None if not data and self.ready(write=False) is None else data
 
     def write(self, data: bytes) -> int:
         """What fits."""
-        return os.write(self.fd, data)
-
-    def pread(self, size: int, offset: int) -> bytes:
-        """For devices that can."""
-        return os.pread(self.fd, min(size, 1 << 20), offset)
-
-    def pwrite(self, data: bytes, offset: int) -> int:
-        """For devices that can."""
-        return os.pwrite(self.fd, data, offset)
-
-    def seek(self, offset: int, whence: Whence) -> int:
-        """For devices that can."""
-        return os.lseek(self.fd, offset, (os.SEEK_SET, os.SEEK_CUR, os.SEEK_END)[whence])
+        return self.use(os.write, data)
 
     def save(self) -> object:
         """Nothing, for a device."""
@@ -166,28 +123,9 @@ class HostStream(File):
             raise SnapshotError("a FIFO can't be saved: others hold its other end")
         return None
 
-    def ready(self, write: bool) -> Ready | None:
-        """Asked of poll(2)."""
-        return poll_fd(self.fd, write)
 
-    def sources(self, write: bool) -> Sources:
-        """The descriptor."""
-        return Sources(fds=(self.fd,))
-
-    def stat(self) -> Filestat:
-        """The system's."""
-        return filestat(os.fstat(self.fd))
-
-    def close(self) -> None:
-        """Close the descriptor."""
-        os.close(self.fd)
-
-
-class HostDirectory(Directory):
+class HostDirectory(Described, Directory):
     """A directory of the host's."""
-
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
 
     @classmethod
     def at(cls, path: str | bytes | os.PathLike[str]) -> HostDirectory:
@@ -196,7 +134,7 @@ class HostDirectory(Directory):
 
     def walk(self, name: bytes) -> HostDirectory:
         """Opened for nothing but to go on from."""
-        return HostDirectory(os.open(name, _PATH | _DIRECTORY, dir_fd=self.fd))
+        return HostDirectory(self.use(_open, name, _PATH | _DIRECTORY))
 
     def open(self, name: bytes, how: Opening) -> File:
         """Open or create; FIFOs and character devices too, whose I/O can't block. Block devices and sockets are refused
@@ -204,11 +142,11 @@ class HostDirectory(Directory):
         if how.directory or name == b".":
             if how.create or how.truncate or (how.write and not how.directory):
                 raise fault(errno.EISDIR if self._is_directory(name) else errno.ENOTDIR)
-            return HostDirectory(os.open(name, os.O_RDONLY | _DIRECTORY, dir_fd=self.fd))
+            return HostDirectory(self.use(_open, name, os.O_RDONLY | _DIRECTORY))
         mode = self._mode(name)
         _require_ordinary(mode)
         try:
-            fd = os.open(name, _flags(how), 0o666, dir_fd=self.fd)
+            fd = self.use(_open, name, _flags(how))
         except OSError as error:
             if error.errno == errno.ENXIO and stat.S_ISFIFO(mode):
                 # Nobody reads it yet, and no event tells of one who comes: until there is a writer, it isn't open.
@@ -223,7 +161,7 @@ class HostDirectory(Directory):
     def _mode(self, name: bytes) -> int:
         """0 where there is nothing, or it can't be known."""
         try:
-            return os.stat(name, dir_fd=self.fd, follow_symlinks=False).st_mode
+            return self.use(_lstat, name).st_mode
         except OSError:
             return 0
 
@@ -232,67 +170,89 @@ class HostDirectory(Directory):
 
     def find(self, name: bytes) -> Filestat:
         """As fstatat does."""
-        return filestat(os.stat(name, dir_fd=self.fd, follow_symlinks=False))
-
-    def stat(self) -> Filestat:
-        """The directory's own."""
-        return filestat(os.fstat(self.fd))
+        return filestat(self.use(_lstat, name))
 
     def names(self) -> list[Name]:
         """As the system has them."""
-        found: list[Name] = []
-        with os.scandir(self.fd) as entries:
-            found += [Name(os.fsencode(entry.name), entry.inode(), _type(entry)) for entry in entries]
-        return found
+        return self.use(_names)
 
     def readlink(self, name: bytes) -> bytes:
         """As readlinkat does."""
-        return os.readlink(name, dir_fd=self.fd)
+        return self.use(lambda fd: os.readlink(name, dir_fd=fd))
 
     def make_directory(self, name: bytes) -> None:
         """As mkdirat does."""
-        os.mkdir(name, 0o777, dir_fd=self.fd)
+        self.use(lambda fd: os.mkdir(name, 0o777, dir_fd=fd))
 
     def remove_directory(self, name: bytes) -> None:
         """As unlinkat does for directories."""
-        os.rmdir(name, dir_fd=self.fd)
+        self.use(lambda fd: os.rmdir(name, dir_fd=fd))
 
     def unlink(self, name: bytes) -> None:
         """As unlinkat does."""
-        os.unlink(name, dir_fd=self.fd)
+        self.use(lambda fd: os.unlink(name, dir_fd=fd))
 
     def rename(self, name: bytes, to: Directory, new: bytes) -> None:
         """As renameat does."""
-        os.rename(name, new, src_dir_fd=self.fd, dst_dir_fd=_host(to).fd)
+        there = _host(to)
+        self.use(lambda fd: there.use(lambda other: os.rename(name, new, src_dir_fd=fd, dst_dir_fd=other)))
 
     def link(self, name: bytes, to: Directory, new: bytes) -> None:
         """As linkat does."""
-        os.link(name, new, src_dir_fd=self.fd, dst_dir_fd=_host(to).fd, follow_symlinks=False)
+        there = _host(to)
+        self.use(lambda fd: there.use(lambda other: _link(fd, name, other, new)))
 
     def symlink(self, target: bytes, name: bytes) -> None:
         """As symlinkat does."""
-        os.symlink(target, name, dir_fd=self.fd)
+        self.use(lambda fd: os.symlink(target, name, dir_fd=fd))
 
     def set_name_times(self, name: bytes, atim: int | None, mtim: int | None) -> None:
         """As utimensat does."""
-        found = os.stat(name, dir_fd=self.fd, follow_symlinks=False)
-        os.utime(name, ns=_times(found, atim, mtim), dir_fd=self.fd, follow_symlinks=False)
+        self.use(_set_name_times, name, atim, mtim)
 
     def set_times(self, atim: int | None, mtim: int | None) -> None:
         """The directory's own."""
-        os.utime(self.fd, ns=_times(os.fstat(self.fd), atim, mtim))
+        self.use(_set_times, atim, mtim)
 
-    def sync(self) -> None:
-        """As fsync does."""
-        os.fsync(self.fd)
 
-    def datasync(self) -> None:
-        """The same."""
-        os.fsync(self.fd)
+def _open(at: int, name: bytes, flags: int) -> int:
+    return os.open(name, flags, 0o666, dir_fd=at)
 
-    def close(self) -> None:
-        """Close the descriptor."""
-        os.close(self.fd)
+
+def _lstat(at: int, name: bytes) -> os.stat_result:
+    return os.stat(name, dir_fd=at, follow_symlinks=False)
+
+
+def _link(at: int, name: bytes, other: int, new: bytes) -> None:
+    os.link(name, new, src_dir_fd=at, dst_dir_fd=other, follow_symlinks=False)
+
+
+def _names(fd: int) -> list[Name]:
+    with os.scandir(fd) as entries:
+        return [Name(os.fsencode(entry.name), entry.inode(), _type(entry)) for entry in entries]
+
+
+def _set_name_times(at: int, name: bytes, atim: int | None, mtim: int | None) -> None:
+    times = _times(_lstat(at, name), atim, mtim)
+    os.utime(name, ns=times, dir_fd=at, follow_symlinks=False)
+
+
+def _set_times(fd: int, atim: int | None, mtim: int | None) -> None:
+    os.utime(fd, ns=_times(os.fstat(fd), atim, mtim))
+
+
+def _left(fd: int) -> int:
+    return os.fstat(fd).st_size - os.lseek(fd, 0, os.SEEK_CUR)
+
+
+def _set_appending(fd: int, flags: int) -> None:
+    import fcntl
+
+    old = fcntl.fcntl(fd, fcntl.F_GETFL)
+    synced = sum(bit for bit, host in _SYNC.items() if bit != FdFlags.APPEND and old & host == host)
+    if flags & ~(FdFlags.APPEND | FdFlags.NONBLOCK | synced):
+        raise fault(errno.ENOTSUP)
+    fcntl.fcntl(fd, fcntl.F_SETFL, old | os.O_APPEND if flags & FdFlags.APPEND else old & ~os.O_APPEND)
 
 
 def _host(directory: Directory) -> HostDirectory:

@@ -1,18 +1,20 @@
 """Files in memory: a tree that belongs to nobody else, can be looked into, and can be saved with the guest.
 
-    tree = MemoryTree({"etc": {"motd": b"hello"}, "tmp": {}})
-    wasi(preopens={"/": tree.root})
-    ...
-    tree.as_dict()
+tree = MemoryTree({"etc": {"motd": b"hello"}, "tmp": {}})
+wasi(preopens={"/": tree.root})
+...
+tree.as_dict()
 """
 
 from __future__ import annotations
 
 import errno
+import functools
 import itertools
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeAlias, TypeVar
 
 import attrs
 
@@ -30,6 +32,27 @@ _DEVICE = 0x6D656D
 _NAME = 255
 #: Files, directories and links of one tree.
 MOST = 1 << 20
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class _InTree(Protocol):
+    tree: MemoryTree
+
+
+S = TypeVar("S", bound=_InTree)
+
+
+def _whole(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
+    """A method that threads of a guest can't be in the middle of together: it takes the tree's lock."""
+
+    @functools.wraps(method)
+    def alone(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with self.tree.lock:
+            return method(self, *args, **kwargs)
+
+    return alone
 
 
 @attrs.frozen
@@ -69,6 +92,8 @@ class MemoryTree:
     ) -> None:
         self.limit = limit
         self.now = now
+        #: Held by whoever changes something or goes through it all.
+        self.lock = threading.RLock()
         self.size = 0
         #: Files, directories and links that there are.
         self.nodes = 0
@@ -119,7 +144,8 @@ class MemoryTree:
 
     def as_dict(self) -> dict[str, Any]:
         """What it holds, in the form that it is made from."""
-        return _as_dict(self.top)
+        with self.lock:
+            return _as_dict(self.top)
 
     def release(self, node: Node) -> None:
         """A file lost a name, or was closed: without either it is gone."""
@@ -185,12 +211,14 @@ class MemoryFile(File):
         writing = Rights.FD_WRITE | Rights.FD_ALLOCATE | Rights.FD_FILESTAT_SET_SIZE | Rights.FD_DATASYNC
         self.rights = Rights.FILE & ~((0 if how.read else Rights.FD_READ) | (0 if how.write else writing))
 
+    @_whole
     def read(self, size: int) -> bytes:
         """What comes next."""
         data = self.pread(size, self.at)
         self.at += len(data)
         return data
 
+    @_whole
     def write(self, data: bytes) -> int:
         """All of it."""
         if self.append:
@@ -204,6 +232,7 @@ class MemoryFile(File):
         self.node.atim = self.tree.now()
         return bytes(self.node.data[offset : offset + size])
 
+    @_whole
     def pwrite(self, data: bytes, offset: int) -> int:
         """At `offset`; a gap is filled with zeros."""
         end = offset + len(data)
@@ -213,6 +242,7 @@ class MemoryFile(File):
         self.node.mtim = self.node.ctim = self.tree.now()
         return len(data)
 
+    @_whole
     def seek(self, offset: int, whence: Whence) -> int:
         """As lseek does."""
         base = (0, self.at, len(self.node.data))[whence]
@@ -237,6 +267,7 @@ class MemoryFile(File):
             raise fault(errno.ENOTSUP)
         self.append = bool(flags & FdFlags.APPEND)
 
+    @_whole
     def set_size(self, size: int) -> None:
         """Cut it off, or fill it up."""
         if size >= 1 << 63:
@@ -247,6 +278,7 @@ class MemoryFile(File):
         """Set them."""
         _set_times(self.node, atim, mtim, self.tree.now())
 
+    @_whole
     def allocate(self, offset: int, size: int) -> None:
         """Fill it up that far."""
         if offset + size > len(self.node.data):
@@ -265,6 +297,7 @@ class MemoryFile(File):
         """Which file it is, how it was opened and where it stands."""
         return [self.node.ino, self.how.read, self.how.write, self.append, self.at]
 
+    @_whole
     def close(self) -> None:
         """Let go of it."""
         self.node.opens -= 1
@@ -315,6 +348,7 @@ class MemoryDirectory(Directory):
         """Go on from there."""
         return MemoryDirectory(self.tree, self._directory(name))
 
+    @_whole
     def open(self, name: bytes, how: Opening) -> File:
         """Open or create."""
         node = self.node if name == b"." else self.node.names.get(name)
@@ -347,6 +381,7 @@ class MemoryDirectory(Directory):
         """What is known of the directory."""
         return self.node.stat()
 
+    @_whole
     def names(self) -> list[Name]:
         """In the order in which they were made."""
         return [Name(name, node.ino, node.type) for name, node in self.node.names.items()]
@@ -358,23 +393,27 @@ class MemoryDirectory(Directory):
             raise invalid("no symbolic link")
         return bytes(node.data)
 
+    @_whole
     def make_directory(self, name: bytes) -> None:
         """An empty one."""
         self._free(name)
         self._put(name, self.tree.node(FileType.DIRECTORY))
 
+    @_whole
     def remove_directory(self, name: bytes) -> None:
         """An empty one."""
         if self._directory(name).names:
             raise fault(errno.ENOTEMPTY)
         self.tree.release(self._drop(name))
 
+    @_whole
     def unlink(self, name: bytes) -> None:
         """Anything but a directory."""
         if self._get(name).type == FileType.DIRECTORY:
             raise fault(errno.EISDIR)
         self.tree.release(self._drop(name))
 
+    @_whole
     def rename(self, name: bytes, to: Directory, new: bytes) -> None:
         """Move, replacing what may be replaced."""
         target = self._same(to)
@@ -397,6 +436,7 @@ class MemoryDirectory(Directory):
         node.nlink += 1
         target._put(new, node)
 
+    @_whole
     def link(self, name: bytes, to: Directory, new: bytes) -> None:
         """A second name for a file."""
         target = self._same(to)
@@ -407,6 +447,7 @@ class MemoryDirectory(Directory):
         node.nlink += 1
         target._put(new, node)
 
+    @_whole
     def symlink(self, target: bytes, name: bytes) -> None:
         """A symbolic link."""
         self._free(name)
@@ -429,6 +470,7 @@ class MemoryDirectory(Directory):
     def datasync(self) -> None:
         """There is nothing to do."""
 
+    @_whole
     def save_beneath(self, files: Sequence[File]) -> Sequence[object]:
         """The whole tree, and what each of the files is in it."""
         opened = [file.node for file in files if isinstance(file, (MemoryFile, MemoryDirectory))]
@@ -437,6 +479,7 @@ class MemoryDirectory(Directory):
         parts = [file.save() if isinstance(file, MemoryFile) else file.node.ino for file in files]  # type: ignore[attr-defined]  # checked above
         return [self.tree.save(opened), *parts]
 
+    @_whole
     def load_beneath(self, data: Sequence[Any]) -> list[File]:
         """The tree becomes what was saved."""
         nodes = self.tree.load(data[0])

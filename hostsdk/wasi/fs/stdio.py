@@ -20,9 +20,9 @@ from typing import Any
 from hostsdk import Notifier
 
 from ..errno import fault
-from ..types import Filestat, FileType, Rights, Whence
+from ..types import FileType, Rights
 from .base import File, Ready, Sources
-from .descriptor import filestat, filetype_of, poll_fd
+from .descriptor import Plain, filetype_of
 
 _NOWAIT: int = getattr(os, "RWF_NOWAIT", 0) if hasattr(os, "preadv") else 0
 #: Bytes that a terminal takes without blocking once it says that it takes any.
@@ -62,11 +62,13 @@ class Source(File):
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.at = 0
+        self._lock = threading.Lock()
 
     def read(self, size: int) -> bytes:
         """The next bytes."""
-        part = self.data[self.at : self.at + size]
-        self.at += len(part)
+        with self._lock:
+            part = self.data[self.at : self.at + size]
+            self.at += len(part)
         return part
 
     def ready(self, write: bool) -> Ready:
@@ -109,16 +111,22 @@ class Producer(File):
     def __init__(self, give: Callable[[int], bytes | None]) -> None:
         self.give = give
         self.kept: bytes | None = b""
+        self._lock = threading.RLock()
 
     def read(self, size: int) -> bytes | None:
         """The next bytes. What the callable gave beyond `size` is kept for the next read."""
-        if self.ready(write=False) is None or self.kept is None:
-            return None if self.kept is not None else b""
-        part, self.kept = self.kept[:size], self.kept[size:]
-        return part
+        with self._lock:
+            if self.ready(write=False) is None or self.kept is None:
+                return None if self.kept is not None else b""
+            part, self.kept = self.kept[:size], self.kept[size:]
+            return part
 
     def ready(self, write: bool) -> Ready | None:
         """Whether there is something, which is then kept."""
+        with self._lock:
+            return self._ready()
+
+    def _ready(self) -> Ready | None:
         if self.kept == b"":
             more = self.give(_CHUNK)
             if more is None:
@@ -223,11 +231,11 @@ class QueueFile(File):
         return None
 
 
-class Inherited(File):
+class Inherited(Plain):
     """A descriptor of the process that somebody else opened. Left open when the guest closes it, unless `owned`."""
 
     def __init__(self, fd: int, *, write: bool | None = None, owned: bool = False) -> None:
-        self.fd = fd
+        super().__init__(fd)
         self.owned = owned
         mode = os.fstat(fd).st_mode
         self.regular = stat.S_ISREG(mode)
@@ -236,84 +244,48 @@ class Inherited(File):
         self.rights = Rights.FILE if self.regular or (stat.S_ISCHR(mode) and not self.tty) else Rights.STREAM
         if write is not None:
             self.rights &= ~(Rights.FD_READ if write else Rights.FD_WRITE)
+        self.most = _FILE_CHUNK if self.regular else _CHUNK
         self._nowait = bool(_NOWAIT) and not self.regular
         self._room = _TTY_ROOM if self.tty else getattr(select, "PIPE_BUF", 512)
 
     def read(self, size: int) -> bytes | None:
         """What is there."""
-        size = min(size, _FILE_CHUNK if self.regular else _CHUNK)
+        size = min(size, self.most)
         if self._nowait:
             buffer = bytearray(size)
             try:
-                return bytes(buffer[: os.preadv(self.fd, [buffer], -1, _NOWAIT)])
+                return bytes(buffer[: self.use(os.preadv, [buffer], -1, _NOWAIT)])
             except OSError as error:
                 if error.errno not in _UNABLE:
                     raise
                 self._nowait = False
         if not self.regular and self.ready(write=False) is None:
             return None
-        return os.read(self.fd, size)
+        return self.use(os.read, size)
 
     def write(self, data: bytes) -> int | None:
         """What fits."""
         if self._nowait:
             try:
-                return os.pwritev(self.fd, [data[:_CHUNK]], -1, _NOWAIT)
+                return self.use(os.pwritev, [data[:_CHUNK]], -1, _NOWAIT)
             except OSError as error:
                 if error.errno not in _UNABLE:
                     raise
                 self._nowait = False
         if self.regular:
-            return os.write(self.fd, data)
+            return self.use(os.write, data)
         if self.ready(write=True) is None:
             return None
-        return os.write(self.fd, data[: self._room])
-
-    def pread(self, size: int, offset: int) -> bytes:
-        """As in a regular file."""
-        return os.pread(self.fd, min(size, _FILE_CHUNK), offset)
-
-    def pwrite(self, data: bytes, offset: int) -> int:
-        """As in a regular file."""
-        return os.pwrite(self.fd, data, offset)
-
-    def seek(self, offset: int, whence: Whence) -> int:
-        """As in a regular file; the place is shared with whoever has the descriptor, too."""
-        return os.lseek(self.fd, offset, (os.SEEK_SET, os.SEEK_CUR, os.SEEK_END)[whence])
-
-    def ready(self, write: bool) -> Ready | None:
-        """Asked of poll(2). Data comes before a hang-up."""
-        return poll_fd(self.fd, write)
-
-    def sources(self, write: bool) -> Sources:
-        """The descriptor."""
-        return Sources(fds=(self.fd,))
-
-    def stat(self) -> Filestat:
-        """The descriptor's, but for a terminal's times, which tell when somebody typed."""
-        return filestat(os.fstat(self.fd))
-
-    def sync(self) -> None:
-        """As the system does it."""
-        os.fsync(self.fd)
-
-    def datasync(self) -> None:
-        """As the system does it."""
-        getattr(os, "fdatasync", os.fsync)(self.fd)
+        return self.use(os.write, data[: self._room])
 
     def save(self) -> object:
         """Where a regular file stands. Other streams are those of whoever restores."""
-        return os.lseek(self.fd, 0, os.SEEK_CUR) if self.regular else None
+        return self.use(os.lseek, 0, os.SEEK_CUR) if self.regular else None
 
     def load(self, data: int | None) -> None:
         """Stand there."""
         if data is not None and self.regular:
-            os.lseek(self.fd, data, os.SEEK_SET)
-
-    def close(self) -> None:
-        """Closed only where it is ours to close."""
-        if self.owned:
-            os.close(self.fd)
+            self.use(os.lseek, data, os.SEEK_SET)
 
 
 def stream(given: Any, *, write: bool, inherited: int) -> File:

@@ -60,9 +60,10 @@ def fd_readdir(ctx: Ctx, fd: u32, out: OutBuffer, cookie: u64) -> tuple[u16, Sto
 
 
 def _listing(descriptor: Descriptor, place: Directory, *, anew: bool) -> list[Name]:
-    if descriptor.listing is None or anew:
+    listing = descriptor.listing
+    if listing is None or anew:
         own = place.stat().ino
         # What lies above is not the guest's business: `..` has the directory's own number.
         dots = [Name(name, own, FileType.DIRECTORY) for name in (b".", b"..")]
-        descriptor.listing = [*dots, *place.names()]
-    return descriptor.listing
+        descriptor.listing = listing = [*dots, *place.names()]
+    return listing

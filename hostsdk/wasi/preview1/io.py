@@ -33,7 +33,6 @@ class Use:
 
     def now(self, ctx: BlockingCtx) -> Descriptor:
         """The descriptor, looked up anew after each suspension. Raises EBADF once it is closed."""
-        ctx.state.attend(ctx)
         return ctx.state.fds.pinned(self.identity)
 
 
@@ -121,12 +120,20 @@ def fd_write(ctx: BlockingCtx, fd: u32, iovs: u32, count: u32) -> tuple[u16, Sto
 
 @host.restartable
 def fd_pread(ctx: BlockingCtx, fd: u32, iovs: u32, count: u32, offset: u64) -> tuple[u16, Stored[u32]]:
-    """Read from a place of the file; where the descriptor stands doesn't change."""
+    """Read from a place of the file; where the descriptor stands doesn't change. May suspend."""
     room = prepare(ctx, iovs, count)
-    file = ctx.state.fds.get(fd, Rights.FD_READ | Rights.FD_SEEK).file
+    used = use(ctx, fd, Rights.FD_READ | Rights.FD_SEEK)
     size = total(room)
-    data = file.pread(size, _offset(offset)) if size else b""
-    return 0, scatter(ctx, room, data)
+
+    if not size:
+        return 0, 0
+
+    def read(descriptor: Descriptor) -> int | None:
+        data = descriptor.file.pread(size, _offset(offset))
+        return None if data is None else scatter(ctx, room, data)
+
+    found = ctx.once(lambda: read(used.now(ctx)))
+    return 0, transfer(ctx, used, read) if found is None else found
 
 
 @host.restartable

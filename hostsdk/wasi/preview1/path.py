@@ -27,12 +27,13 @@ def directory(ctx: Ctx | BlockingCtx, fd: int, rights: int, *, change: bool = Fa
     """A descriptor that is a directory. Raises EBADF, ENOTDIR, ENOTCAPABLE, and EROFS for a `change` where none may
     be."""
     descriptor = ctx.state.fds.get(fd)
-    if not isinstance(descriptor.file, Directory):
+    file = descriptor.file  # once: it is another's to close it meanwhile
+    if not isinstance(file, Directory):
         raise fault(errno.ENOTDIR)
     descriptor.require(rights)
     if change:
         descriptor.require_writable()
-    return descriptor, descriptor.file
+    return descriptor, file
 
 
 @contextmanager
@@ -74,9 +75,7 @@ def stat_of(ctx: Ctx, fd: int, flags: int, path: bytes) -> Filestat:
 
 
 @host.function
-def path_filestat_set_times(
-    ctx: Ctx, fd: u32, flags: u32, path: Bytes, atim: u64, mtim: u64, which: u16
-) -> u16:
+def path_filestat_set_times(ctx: Ctx, fd: u32, flags: u32, path: Bytes, atim: u64, mtim: u64, which: u16) -> u16:
     """Set the times of what has that name."""
     new = times(ctx, atim, mtim, which)
     with beneath(ctx, fd, path, Rights.PATH_FILESTAT_SET_TIMES, follow=_follows(flags), change=True) as place:
@@ -213,24 +212,35 @@ def _opening(oflags: int, base: int, flags: int) -> Opening:
 
 
 def _open(ctx: BlockingCtx, parent: Descriptor, request: _Request) -> int:
-    if not isinstance(parent.file, Directory):
+    root = parent.file
+    if not isinstance(root, Directory):
         raise fault(errno.ENOTDIR)
     how = request.how
     parent.require(Rights.PATH_OPEN | (Rights.PATH_CREATE_FILE if how.create else 0))
     parent.require(Rights.PATH_FILESTAT_SET_SIZE if how.truncate else 0)
     if request.base & Rights.ALL & ~parent.inheriting:
         raise NotCapable("more rights than the directory can give")
-    ctx.state.fds.require_room()
-    with resolved(parent.file, request.path, follow=request.follow and not (how.create and how.exclusive)) as place:
-        if place.slash and how.create:
-            raise fault(errno.EISDIR)
-        how = attrs.evolve(how, directory=how.directory or place.slash)
-        file = _open_to_read(place, how) if parent.read_only else place.directory.open(place.name, how)
+    fds = ctx.state.fds
+    number = fds.reserve()
+    try:
+        file = _file(parent, root, request)
+    except BaseException:
+        fds.give_back(number)
+        raise
     given = request.base & file.rights
     inheriting = request.inheriting & parent.inheriting if isinstance(file, Directory) else 0
     origin = (*parent.origin, request.path)
     opened = Descriptor(file, given, inheriting, how.flags, read_only=parent.read_only, origin=origin)
-    return ctx.state.fds.add(opened)
+    return fds.fill(number, opened)
+
+
+def _file(parent: Descriptor, root: Directory, request: _Request) -> File:
+    how = request.how
+    with resolved(root, request.path, follow=request.follow and not (how.create and how.exclusive)) as place:
+        if place.slash and how.create:
+            raise fault(errno.EISDIR)
+        how = attrs.evolve(how, directory=how.directory or place.slash)
+        return _open_to_read(place, how) if parent.read_only else place.directory.open(place.name, how)
 
 
 def _open_to_read(place: Place, how: Opening) -> File:

@@ -54,9 +54,7 @@ def poll_oneoff(ctx: BlockingCtx, subs: u32, out: u32, count: u32) -> tuple[u16,
     return 0, poll(ctx, subs, out, count, _SUBSCRIPTION.size, _rows)
 
 
-def poll(
-    ctx: BlockingCtx, subs: int, out: int, count: int, size: int, parse: Callable[[bytes], Iterable[Row]]
-) -> int:
+def poll(ctx: BlockingCtx, subs: int, out: int, count: int, size: int, parse: Callable[[bytes], Iterable[Row]]) -> int:
     """`poll_oneoff` of subscriptions that take `size` bytes each: how many events were written."""
 
     def read() -> list[tuple[int, ...]]:
@@ -163,7 +161,7 @@ def _expired(ctx: BlockingCtx, wanted: Subscription) -> bool:
     if _now(ctx, wanted.clock) + slack < wanted.at:
         return False
     if wanted.clock == ClockId.MONOTONIC:
-        ctx.state.reached = max(ctx.state.reached, wanted.at)
+        ctx.state.reach(wanted.at)
     return True
 
 

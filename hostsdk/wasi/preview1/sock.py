@@ -6,7 +6,7 @@ import errno
 
 from hostsdk import Stored, u8, u16, u32
 
-from ..errno import fault, invalid
+from ..errno import bad_fd, fault, invalid
 from ..fdtable import Descriptor
 from ..fs.base import Listener, Socket
 from ..module import host
@@ -24,9 +24,10 @@ _READ, _WRITE = 1, 2
 
 
 def _socket(descriptor: Descriptor) -> Socket:
-    if not isinstance(descriptor.file, Socket):
+    file = descriptor.file
+    if not isinstance(file, Socket):
         raise fault(errno.ENOTSOCK)
-    return descriptor.file
+    return file
 
 
 @host.restartable
@@ -43,11 +44,18 @@ def sock_accept(ctx: BlockingCtx, fd: u32, flags: u16) -> tuple[u16, Stored[u32]
     used = use(ctx, fd, Rights.SOCK_ACCEPT)
 
     def accept(descriptor: Descriptor) -> int | None:
-        ctx.state.fds.require_room()
-        made = descriptor.file.accept() if isinstance(descriptor.file, Listener) else None
-        if made is None:
-            return None
-        return ctx.state.fds.add(Descriptor(made, made.rights, flags=flags))
+        file = descriptor.file
+        if not isinstance(file, Listener):
+            raise bad_fd("it was closed in the meantime")
+        fds = ctx.state.fds
+        number = fds.reserve()
+        made = None
+        try:
+            made = file.accept()
+        finally:
+            if made is None:
+                fds.give_back(number)
+        return None if made is None else fds.fill(number, Descriptor(made, made.rights, flags=flags))
 
     return 0, transfer(ctx, used, accept)
 
