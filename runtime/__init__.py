@@ -7,7 +7,7 @@ nothing of that package.
 from . import control, snapshot
 from .calls import ExitRequested, Unfinished, conclude, finish, handle_restart, handle_restart_once, run_through
 from .declarations import ExternKind
-from .engine import Engine, EngineConfig
+from .engine import Engine, EngineConfig, interpreted
 from .errors import (
     DivergenceError,
     InstanceAbandoned,
@@ -252,6 +252,7 @@ __all__ = [
     "handle_restart",
     "handle_restart_once",
     "instantiate",
+    "interpreted",
     "is_restartable",
     "make_dropped",
     "make_exit",

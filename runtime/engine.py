@@ -13,6 +13,7 @@ from .exec.tier import Tier
 from .exec.wait import Driver, ThreadDriver
 from .features import AVAILABLE, Feature
 from .interp.tier import Interpreter
+from .module import Module
 
 
 @attrs.frozen
@@ -48,6 +49,20 @@ class Engine:
         driver = self.config.driver
         object.__setattr__(self, "driver", ThreadDriver(self.config.clock) if driver is None else driver)
         object.__setattr__(self, "tier", _tier(self.config.tier))
+
+
+def interpreted(module: Module) -> dict[int, str]:
+    """The module's own functions that the native tier leaves to the interpreter, by index, and why. Needs no LLVM."""
+    from .llvm.abi import BlockLayout, Unsupported
+    from .llvm.function import emit
+
+    layout, kept = BlockLayout(module), {}
+    for code in module.decls.codes:
+        try:
+            emit(layout, code.index)
+        except Unsupported as error:
+            kept[code.index] = str(error)
+    return kept
 
 
 def _tier(name: str) -> Tier:

@@ -10,9 +10,12 @@ import click
 
 #: Subcommands with the line that `hostsdk --help` shows. `NAME` is the object `command` in the file `NAME.py` here.
 COMMANDS: Final = {
+    "completion": "Print what makes a shell complete words.",
     "hosts": "Show the installed host modules.",
     "info": "Show versions, and what is available here.",
+    "inspect": "Show what a module needs and offers.",
     "new": "Make a package with a host module.",
+    "repl": "Call a module's exports, and look at it.",
     "run": "Run a program.",
     "wast": "Run WebAssembly's own test scripts.",
 }

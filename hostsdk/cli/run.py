@@ -14,6 +14,7 @@ from .run_options import (
     HostName,
     Plan,
     addresses,
+    complete_hosts,
     directories,
     duration,
     features,
@@ -45,6 +46,7 @@ _COUNT = click.IntRange(min=0)
     "hosts",
     multiple=True,
     callback=host_names,
+    shell_complete=complete_hosts,
     metavar="NAME[=OPTION]|MODULE:NAME",
     help="A host module to import from; `hostsdk hosts` lists the installed ones.",
 )

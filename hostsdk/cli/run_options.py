@@ -9,7 +9,7 @@ from typing import Final
 import attrs
 import click
 
-from hostsdk import ExtensionError, Feature, InstalledHost, Limits, find_host, parse_features
+from hostsdk import ExtensionError, Feature, InstalledHost, Limits, find_host, installed_hosts, parse_features
 
 _DURATION: Final = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ms|s|m|h)?")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -129,6 +129,11 @@ def host_names(
             raise click.BadParameter(says, ctx, param)
         found.append(HostName(module, attribute))
     return tuple(found)
+
+
+def complete_hosts(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """The installed host modules that a shell offers."""
+    return [host.name for host in installed_hosts() if host.name.startswith(incomplete)]
 
 
 def _advertised(name: str, option: str | None, ctx: click.Context, param: click.Parameter) -> Advertised:

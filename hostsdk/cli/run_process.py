@@ -99,6 +99,14 @@ def run(plan: Plan) -> int:
     return status
 
 
+def opened(plan: Plan, open_: ExitStack) -> tuple[Module, list[HostModule[Any]]]:
+    """The module of a plan, and its host modules, for other commands. What is opened is closed with `open_`. Raises
+    Ended."""
+    job = _Job(plan, Signals())
+    module = job._module()
+    return module, job._hosts(module, open_)
+
+
 def _by_signal(error: BaseException | None, signals: Signals) -> bool:
     """Whether a host function raised this because of the signal, so that it is no failure of its own."""
     broken = signals.came == signal.SIGPIPE and isinstance(error, BrokenPipeError)
