@@ -93,6 +93,7 @@ from ._question import Question, ask
 from ._resources import ResourceTable
 from ._sockets import try_recv, try_send
 from ._sort import sort_with
+from ._trace import Trace, TraceEvent
 from ._types import (
     ByteList,
     Bytes,
@@ -213,6 +214,8 @@ __all__ = [
     "Timeout",
     "Total",
     "Totals",
+    "Trace",
+    "TraceEvent",
     "TraceLine",
     "Trap",
     "TrapCode",

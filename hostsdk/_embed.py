@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeAlias, cast
@@ -60,6 +61,7 @@ from ._outcomes import CallInterrupted, CallStopped, Returned, Timeout, Unanswer
 from ._question import Question
 from ._resource_kinds import load_resources
 from ._resources import ResourceTable
+from ._trace import Trace, implied
 from ._types import FuncRef, P, W, Wasm
 
 #: What an import may be given as: another instance's exports, or the like by name.
@@ -152,6 +154,22 @@ class Export:
         return f"<Export {self.name} {self.type!r}>"
 
 
+class _TracedExport(Export):
+    """One whose calls are noted."""
+
+    def __call__(
+        self,
+        *args: int | float | V128,
+        interrupt: Interrupt | None = None,
+        timeout: float | None = None,
+        steps: int | None = None,
+    ) -> Any:
+        with self._instance._noted(f"{self.name}({', '.join(map(repr, args))})") as ended:
+            result = super().__call__(*args, interrupt=interrupt, timeout=timeout, steps=steps)
+            ended.append(f"-> {result!r}")
+        return result
+
+
 class Exports(Mapping[str, Export]):
     """The functions that an instance exports, by attribute or by key."""
 
@@ -191,13 +209,15 @@ class Instance:
         imports: Imports | None = None,
         interrupt: Interrupt | None = None,
         timeout: float | None = None,
+        trace: Trace | None = None,
     ) -> None:
-        """Link, and run the start function; `interrupt` and `timeout` (seconds) hold for that.
+        """Link, and run the start function; `interrupt` and `timeout` (seconds) hold for that. `trace` is told what the
+        instance does.
 
         Raises UnlinkableError naming every import that is missing, LimitError, Trap, and what a plain call raises.
         """
         try:
-            execution = self._link(module, hosts, limits, engine, imports)
+            execution = self._link(module, hosts, limits, engine, imports, trace)
             if execution is not None:
                 outcome = run_through(execution._context, interrupt, timeout)
                 if not isinstance(outcome, RuntimeReturned):
@@ -215,6 +235,7 @@ class Instance:
         limits: Limits = _LIMITS,
         engine: Engine | None = None,
         imports: Imports | None = None,
+        trace: Trace | None = None,
     ) -> tuple[Self, Execution | None]:
         """Link only: the instance, and the execution of its start function where it has one, to be run step by step.
         Nothing else may be called before that has returned.
@@ -223,7 +244,7 @@ class Instance:
         """
         self = cls.__new__(cls)
         try:
-            return self, self._link(module, hosts, limits, engine, imports)
+            return self, self._link(module, hosts, limits, engine, imports, trace)
         except BaseException:
             self.close()
             raise
@@ -243,19 +264,30 @@ class Instance:
         limits: Limits,
         engine: Engine | None,
         imports: Imports | None,
+        trace: Trace | None,
     ) -> Execution | None:
-        self._begin(module, hosts, limits, engine)
+        self._begin(module, hosts, limits, engine, trace)
         begun = begin_instantiation(self._store, module._raw, self._look_up(imports or {}))
         self._linked(begun.instance)
         return None if begun.start is None else Execution(self, "(start)", (), begun.start)
 
-    def _begin(self, module: Module, hosts: Sequence[HostModule[Any]], limits: Limits, engine: Engine | None) -> None:
+    def _begin(
+        self,
+        module: Module,
+        hosts: Sequence[HostModule[Any]],
+        limits: Limits,
+        engine: Engine | None,
+        trace: Trace | None,
+    ) -> None:
         self.module = module
+        self._trace = trace = trace or implied()
+        engine = engine or _DEFAULT_ENGINE
+        bind = BoundFunction if trace is None else trace.bind
         #: Live objects under numbers that the guest holds, shared by the host modules.
         self.resources = ResourceTable()
         self._closed = False
         self._bindings: list[Binding] = []
-        self._store = Store(engine or _DEFAULT_ENGINE, limits)
+        self._store = Store(engine if trace is None else trace.engine(engine), limits)
         self._functions: dict[tuple[str, str], BoundFunction] = {}
         self._tags: dict[tuple[str, str], TagInst] = {}
         for host in hosts:
@@ -265,7 +297,7 @@ class Instance:
             for name, spec in host.functions.items():
                 if (host.name, name) in self._functions:
                     raise ValueError(f"two host modules have a function {host.name}.{name}")
-                self._functions[host.name, name] = BoundFunction(spec, binding)
+                self._functions[host.name, name] = bind(spec, binding)
 
     def _look_up(self, imports: Imports) -> Callable[[str, str], Any]:
         def find(module: str, name: str) -> Any:
@@ -287,7 +319,7 @@ class Instance:
         for binding in self._bindings:
             binding.guest = raw
         functions = {
-            name: Export(self, name, Func(extern, self._store))
+            name: (Export if self._trace is None else _TracedExport)(self, name, Func(extern, self._store))
             for name, extern in raw.exports.items()
             if isinstance(extern, (WasmFunc, HostFunc))
         }
@@ -363,6 +395,24 @@ class Instance:
         execution._outcome = returned = execution._convert(outcome)
         values = returned.values if isinstance(returned, Returned) else ()
         return values[0] if len(values) == 1 else values or None
+
+    @contextmanager
+    def _noted(self, call: str) -> Iterator[list[str]]:
+        """For the trace: a call from the embedder, or a run of one; what it came to is to be put into the list."""
+        trace, clock = self._trace, self._store.engine.config.clock.monotonic
+        ended: list[str] = []
+        if trace is None:
+            yield ended
+            return
+        start = trace.begin(clock())
+        try:
+            yield ended
+        except BaseException as error:
+            ended.append(f"raised {type(error).__name__}")
+            raise
+        finally:
+            text = "".join(ended)
+            trace.note("guest", call, start, clock(), f"{call} {text}", ended=text)
 
     def _function(self, name: str) -> Func:
         if name == "(start)":
@@ -463,6 +513,7 @@ class Instance:
         hosts: Sequence[HostModule[Any]],
         limits: Limits | None,
         engine: Engine | None,
+        trace: Trace | None,
     ) -> tuple[Instance, Any]:
         self = cls.__new__(cls)
 
@@ -474,7 +525,7 @@ class Instance:
             return self._tags.get((module, name))
 
         try:
-            self._begin(modules[0], hosts, limits or _LIMITS, engine)
+            self._begin(modules[0], hosts, limits or _LIMITS, engine, trace)
             restored = snapshot.load(data, {m.hash: m._raw for m in modules}, find, self._store, find_tag)
             self._linked(restored.instances[0])
             for binding in self._bindings:

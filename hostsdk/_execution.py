@@ -38,6 +38,7 @@ from ._resource_kinds import save_resources
 
 if TYPE_CHECKING:
     from ._embed import Instance, Module
+    from ._trace import Trace
 
 
 #: What executions come to, at DEBUG.
@@ -77,7 +78,12 @@ class Execution:
         self.instance._check_usable()
         if steps is not None:
             self._context.allow(steps)
-        self._outcome = self._convert(run_through(self._context, interrupt, timeout, faults=True))
+        if self.instance._trace is None:
+            self._outcome = self._convert(run_through(self._context, interrupt, timeout, faults=True))
+            return self._outcome
+        with self.instance._noted(f"{self.name}({', '.join(map(repr, self.args))})") as ended:
+            self._outcome = self._convert(run_through(self._context, interrupt, timeout, faults=True))
+            ended.append(str(self._outcome))
         return self._outcome
 
     def resume(
@@ -198,19 +204,20 @@ class Execution:
         trusted: bool = False,
         limits: Limits | None = None,
         engine: Engine | None = None,
+        trace: Trace | None = None,
     ) -> Self:
         """What `save` made, in this process: suspended where it was, in an instance of its own (`.instance`).
 
-        `hosts` must have the host functions that the guest imports; `limits` and `engine` are as for `Instance`. The
-        format is not hardened yet against data made to do harm: say `trusted=True` for data of your own. Raises
-        SnapshotError and UnlinkableError, naming what is missing; nothing has been entered then.
+        `hosts` must have the host functions that the guest imports; `limits`, `engine` and `trace` are as for
+        `Instance`. The format is not hardened yet against data made to do harm: say `trusted=True` for data of your
+        own. Raises SnapshotError and UnlinkableError, naming what is missing; nothing has been entered then.
         """
         if not trusted:
             raise SnapshotError(
                 "a snapshot decides what a guest's memory holds: load(…, trusted=True) for your own data"
             )
         modules = [module] if not isinstance(module, Sequence) else module
-        instance, restored = cls._adopt(data, modules, hosts, limits, engine)
+        instance, restored = cls._adopt(data, modules, hosts, limits, engine, trace)
         extra = restored.extra
         return cls(instance, extra["name"], tuple(map(_argument, extra["args"])), restored.ctx)
 

@@ -25,12 +25,13 @@ def explain(execution: Execution) -> str:
         f"{line}{_about(frame)}" if isinstance(frame, HostFrame) else str(line)
         for line, frame in zip(trace_of(context.frames), frames, strict=True)
     ]
-    head = f"{call} {_blocked(execution, frames[0])}"
+    head = f"{call} {_blocked(execution, frames)}"
     times = execution.suspensions
     return f"{head} (suspended {times} {'time' if times == 1 else 'times'} so far)\n{render(lines)}"
 
 
-def _blocked(execution: Execution, top: Any) -> str:
+def _blocked(execution: Execution, frames: list[Any]) -> str:
+    top = frames[0]
     reason = getattr(execution.outcome, "reason", None)
     why = "" if reason is None else f"; {_name(reason)}"
     if not isinstance(top, HostFrame):
@@ -40,8 +41,12 @@ def _blocked(execution: Execution, top: Any) -> str:
     if entry is None:
         return f"suspended in {where}{why}"
     clock = execution._context.requests.clock
-    since = "" if entry.since is None else f" {max(0.0, clock.monotonic() - entry.since):.1f} s"
-    return f"blocked{since} in {where}: {_waits_for(entry, clock.monotonic())}{why}"
+    since = "" if entry.since is None else f" for {max(0.0, clock.monotonic() - entry.since):.1f} s"
+    return f"blocked{since} in {where}: {_waits_for(entry, clock.monotonic())}{_caller(frames)}{why}"
+
+
+def _caller(frames: list[Any]) -> str:
+    return f", called from {frames[1].func.name}" if len(frames) > 1 else ""
 
 
 def _name(reason: object) -> str:

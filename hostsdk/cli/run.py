@@ -51,6 +51,8 @@ _COUNT = click.IntRange(min=0)
     help="A host module to import from; `hostsdk hosts` lists the installed ones.",
 )
 @click.option("--invoke", metavar="NAME", help="Call this export with ARGS; print its results, one a line.")
+@click.option("--trace", is_flag=True, help="Say on standard error what host functions do, a line a call.")
+@click.option("--trace-file", type=click.Path(), metavar="FILE", help="Write a time line, for Chrome or Perfetto.")
 @click.option("--timeout", callback=duration, metavar="TIME", help="Stop after 500ms, 5s, 2m …, whatever it is doing.")
 @click.option("--max-memory", callback=size, metavar="SIZE", help="Of all linear memories together: 64MiB, say.")
 @click.option("--max-table", type=_COUNT, default=_LIMITS.table, metavar="N", help="Entries of all tables together.")
@@ -69,6 +71,8 @@ def command(
     listen: tuple[tuple[str, int], ...],
     hosts: tuple[HostName | Advertised, ...],
     invoke: str | None,
+    trace: bool,
+    trace_file: str | None,
     timeout: float | None,
     max_memory: int | None,
     max_table: int,
@@ -92,4 +96,8 @@ def command(
         cells=max_cells,
         journal=max_journal,
     )
-    sys.exit(run(Plan(file, args, env, (*dirs, *ro_dirs), listen, hosts, invoke, timeout, limits, features)))
+    folders = (*dirs, *ro_dirs)
+    plan = Plan(
+        file, args, env, folders, listen, hosts, invoke, timeout, limits, features, trace=trace, trace_file=trace_file
+    )
+    sys.exit(run(plan))

@@ -63,6 +63,9 @@ class Plan:
     limits: Limits = attrs.field(factory=Limits)
     #: What modules may use; None for all that there is.
     features: Feature | None = None
+    #: Whether each host call is told; where the time line is written to.
+    trace: bool = False
+    trace_file: str | None = None
 
 
 # What follows reads an option's text; click calls each with the option that it is for, for the error's sake.

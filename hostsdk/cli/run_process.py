@@ -27,6 +27,7 @@ from hostsdk import (
     Module,
     Returned,
     Suspended,
+    Trace,
     Trap,
     Trapped,
     UnlinkableError,
@@ -35,7 +36,7 @@ from hostsdk import (
 )
 
 from .run_options import Advertised, HostName, Plan
-from .run_report import describe, innermost_host, tell, tell_traceback
+from .run_report import describe, innermost_host, tell, tell_line, tell_traceback
 from .run_signals import Signals, Stopped, die
 from .run_values import ArgumentError, parse, show
 
@@ -119,13 +120,31 @@ class _Job:
     signals: Signals
     #: Where the execution was when a signal stopped it, innermost first.
     stopped_in: Sequence[object] = ()
+    trace: Trace | None = attrs.field(init=False)
+
+    @trace.default
+    def _begin_trace(self) -> Trace | None:
+        plan = self.plan
+        if not plan.trace and plan.trace_file is None:
+            return None
+        return Trace(tell_line if plan.trace else None, keep=plan.trace_file is not None)
 
     def run(self) -> int:
         """The status. Raises Ended, and Stopped."""
         module = self._module()
         entries = self._entries(module)
         with ExitStack() as open_:
-            return self._with_hosts(module, self._hosts(module, open_), entries)
+            try:
+                return self._with_hosts(module, self._hosts(module, open_), entries)
+            finally:
+                self._save_trace()
+
+    def _save_trace(self) -> None:
+        if self.trace is not None and self.plan.trace_file is not None:
+            try:
+                self.trace.save(self.plan.trace_file)
+            except OSError as error:
+                tell(self.plan.trace_file, error.strerror or str(error))
 
     def _with_hosts(self, module: Module, hosts: list[HostModule[Any]], entries: list[Entry]) -> int:
         with self.signals.heard():
@@ -196,7 +215,7 @@ class _Job:
 
     def _link(self, module: Module, hosts: list[HostModule[Any]]) -> tuple[Instance, Execution | None]:
         try:
-            return Instance.begin(module, hosts, limits=self.plan.limits)
+            return Instance.begin(module, hosts, limits=self.plan.limits, trace=self.trace)
         except UnlinkableError as error:
             raise Ended(UNUSABLE, f"unlinkable: {error}", advice=_advice(module, hosts)) from None
         except LimitError as error:

@@ -23,6 +23,11 @@ def tell(file: str, message: str, trace: Sequence[object] = (), advice: Sequence
     _write("\n".join(map(plain, lines)))
 
 
+def tell_line(text: str) -> None:
+    """A line of a trace."""
+    _write(plain(text))
+
+
 def tell_traceback(error: BaseException) -> None:
     """The traceback of a host module's error, from where it leaves the SDK's own code; nothing where it never does."""
     place = _first_of_others(error.__traceback__)

@@ -148,7 +148,7 @@ def test_a_call_is_stepped_through(folder: Path) -> None:
     assert said[0].startswith("wasm  tools.work()")
     assert said[1] == said[2] == "host  env.nap(1)"
     assert said[3:5] == ["  0 host  env.nap(1)", said[4]]
-    assert "blocked 0.0 s in env.nap(ms=1)" in said[5]
+    assert "blocked for 0.0 s in env.nap(ms=1)" in said[5]
     rest = "\n".join(said)
     assert "a call is under way: :run, :step or :drop it first" in rest
     assert said[-1] == "7"

@@ -100,7 +100,7 @@ def test_it_says_what_is_waited_for_and_since_when(instance: Instance, clock: Fa
             execution.run(interrupt=stop)
         clock.advance(12.3)
         head, *lines = execution.explain().splitlines()
-        assert head.startswith("run(41) blocked 12.3 s in net.recv(fd=0, out=<room for 64 bytes at 0x10>): ")
+        assert head.startswith("run(41) blocked for 12.3 s in net.recv(fd=0, out=<room for 64 bytes at 0x10>): ")
         assert "to be readable" in head
         assert "a deadline in 7.700 s" in head
         assert re.search(r"suspended \d+ times so far", head)
@@ -116,7 +116,8 @@ def test_a_question_is_shown(instance: Instance) -> None:
     with instance:
         execution = instance.start("ask")
         assert isinstance(execution.run(), Suspended)
-        assert "net.allowed(amount=5): asks Approval; Approval(what='pay 5')" in execution.explain()
+        said = "net.allowed(amount=5): asks Approval, called from func[5]; Approval(what='pay 5')"
+        assert said in execution.explain()
 
 
 def test_a_computing_guest_is_shown_where_it_is(instance: Instance) -> None:
