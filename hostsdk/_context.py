@@ -217,13 +217,13 @@ class Context(Generic[S]):
         memory, call = self._guest_memory(), self._now
         memory.check(addr, size)
         call.pins += 1
-        memory.pins += 1
+        memory.pin()
         view = memoryview(memory.data)[addr : addr + size]
         try:
             yield view
         finally:
             view.release()
-            memory.pins -= 1
+            memory.unpin()
             call.pins -= 1
 
     def function(self, index: int, type_: FuncType) -> object:

@@ -27,6 +27,9 @@ class EngineConfig:
     features: Feature = AVAILABLE
     #: Whether host functions' callbacks run nested while depth allows, or always on the run loop.
     callbacks: Literal["nested", "scheduled"] = "nested"
+    #: Whether a shared memory has addresses for its maximum from the beginning and grows in place; if not, it is moved
+    #: when it grows, and all threads that use it are held still meanwhile.
+    prealloc_shared_memory: bool = True
     #: What timeouts and deadlines are measured on.
     clock: Clock = SYSTEM_CLOCK
     #: Who carries out a wait; None for a driver that lets the calling thread sleep.

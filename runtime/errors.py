@@ -66,6 +66,8 @@ class TrapCode(enum.Enum):
     INDIRECT_CALL_TYPE = "indirect call type mismatch"
     NO_TABLE = "no function table"
     UNALIGNED = "unaligned access"
+    UNALIGNED_ATOMIC = "unaligned atomic"
+    EXPECTED_SHARED = "expected shared memory"
     STACK_OVERFLOW = "call stack exhausted"
     LIMIT = "limit exceeded"
     NULL_REFERENCE = "null reference"

@@ -31,7 +31,7 @@ def begin_instantiation(store: Store, module: Module, imports: Imports) -> Insta
 
     Raises UnlinkableError or LimitError (nothing has happened), or Trap from an active segment.
     """
-    prepared = link(module, imports, store.limits)
+    prepared = link(module, imports, store.limits, store.engine.config.prealloc_shared_memory)
     store.instances.append(prepared.instance)
     if prepared.start is None:
         return Instantiation(prepared.instance, None)

@@ -292,12 +292,14 @@ class TableType:
 
 @attrs.frozen
 class MemoryType:
-    """Size limits, in pages of `page` bytes: 64 KiB, or one. `address` is the type of addresses, i32 or i64."""
+    """Size limits, in pages of `page` bytes: 64 KiB, or one. `address` is the type of addresses, i32 or i64; a
+    `shared` memory may be used by several threads at once."""
 
     min: int
     max: int | None = None
     address: ValType = I32
     page: int = PAGE
+    shared: bool = False
 
     @property
     def most(self) -> int:
@@ -337,9 +339,9 @@ def describe(type_: ExternType) -> str:
             return f"function {type_!r}"
         case TableType(elem, low, high, address):
             return f"{_wide(address)}table of {elem} with limits {_range(low, high)}"
-        case MemoryType(low, high, address, page):
+        case MemoryType(low, high, address, page, shared):
             pages = "pages" if page == PAGE else f"pages of {page} bytes"
-            return f"{_wide(address)}memory with limits {_range(low, high)} {pages}"
+            return f"{'shared ' if shared else ''}{_wide(address)}memory with limits {_range(low, high)} {pages}"
         case GlobalType(content, mutable):
             return f"{'mutable' if mutable else 'immutable'} global {content}"
         case TagType(type_):
@@ -373,7 +375,7 @@ def matches(have: ExternType, want: ExternType) -> bool:
             same = have.elem is want.elem and have.address is want.address
             return same and limits_match(have.min, have.max, want.min, want.max)
         case MemoryType(), MemoryType():
-            same = have.address is want.address and have.page == want.page
+            same = have.address is want.address and have.page == want.page and have.shared == want.shared
             return same and limits_match(have.min, have.max, want.min, want.max)
         case TagType(), TagType():
             return have == want

@@ -7,7 +7,7 @@ import pytest
 from runtime.binary.code import bodies
 from runtime.binary.sections import decode
 from runtime.features import AVAILABLE, Feature
-from runtime.instr import control, gc, memory, numeric, simd, table
+from runtime.instr import atomic, control, gc, memory, numeric, simd, table
 from runtime.instr.index import BY_CODE, BY_NAME, absent_opcode, join
 from runtime.instr.model import Catch, Immediate, Instr
 from runtime.types import ANYREF, EXTERNREF, F64, I31, I32
@@ -36,6 +36,7 @@ _SAMPLES: dict[Immediate, tuple[str, object]] = {
     Immediate.MEMORY_DATA: ("1 2", (1, 2)),
     Immediate.DATA: ("3", 3),
     Immediate.MEMARG_LANE: ("2 offset=300 align=1 1", (0, 300, 2, 1)),
+    Immediate.FENCE: ("", None),
     Immediate.LANE: ("1", 1),
     Immediate.LANES: ("31 30 29 28 27 26 25 24 23 22 21 20 19 18 17 0", bytes((*range(31, 16, -1), 0))),
     Immediate.V128: ("i8x16 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 255", bytes((*range(15), 255))),
@@ -117,7 +118,7 @@ def test_fixed_types_are_the_standards() -> None:
 def test_loads_and_stores_say_what_they_move() -> None:
     """`value` is the type on the stack and `width` the natural alignment, which is what an assembler writes if told
     nothing."""
-    rows = [row for row in _ROWS if row.immediate is Immediate.MEMARG]
+    rows = [row for row in _ROWS if row.immediate is Immediate.MEMARG and row.name not in atomic.OPERATIONS]
     loads = [row for row in rows if "load" in row.name]
     stores = [row for row in rows if "store" in row.name]
     assert set(loads + stores) == set(rows)
@@ -128,6 +129,25 @@ def test_loads_and_stores_say_what_they_move() -> None:
     run_tool([wasm_tools(), "validate", "-"], stdin=wat(text))
     for row, ops in zip(rows, _decoded(text), strict=True):
         assert ops[-2] == (row.name, (row.width.bit_length() - 1, 0, 0))
+
+
+def test_atomic_rows_say_what_they_touch() -> None:
+    """`value` and `width` of atomic rows are those of an assembler that is told no alignment, and a validator that is
+    not ours takes the operands and results in `ARITY` (threads proposal)."""
+    functions = []
+    for name, operation in atomic.OPERATIONS.items():
+        takes, gives = atomic.ARITY[operation]
+        value = BY_NAME[name].value
+        types = ["i32", *[str(I32 if operation == "notify" else value)] * (takes - 1)]
+        if operation == "wait":
+            types[2] = "i64"
+        gets = " ".join(f"local.get {i}" for i in range(takes))
+        result = f"(result {'i32' if operation in ('wait', 'notify') else value})" if gives else ""
+        functions.append(f"(func (param {' '.join(types)}) {result} {gets} {name})")
+    text = "(module (memory 1 1 shared) " + "\n".join(functions) + ")"
+    run_tool([wasm_tools(), "validate", "-"], stdin=wat(text))
+    for name, ops in zip(atomic.OPERATIONS, _decoded(text), strict=True):
+        assert ops[-2] == (name, (BY_NAME[name].width.bit_length() - 1, 0, 0))
 
 
 def test_doubles_are_refused() -> None:
@@ -141,7 +161,7 @@ def test_doubles_are_refused() -> None:
 def test_rows_and_codes_of_absent_features_do_not_overlap() -> None:
     """A code is either a row or another proposal's, so adding the rows means taking the codes out."""
     assert [row.name for row in _ROWS if absent_opcode(row.code) is not None] == []
-    groups = (control.ROWS, table.ROWS, memory.ROWS, numeric.ROWS, simd.ROWS, gc.ROWS)
+    groups = (control.ROWS, table.ROWS, memory.ROWS, numeric.ROWS, simd.ROWS, gc.ROWS, atomic.ROWS)
     assert sum(map(len, groups)) == len(BY_CODE) == len(BY_NAME)
 
 

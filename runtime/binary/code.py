@@ -320,6 +320,12 @@ def _catch(reader: Reader) -> Catch:
     return Catch(tag, bool(kind & 1), reader.u32())
 
 
+def _fence(reader: Reader) -> None:
+    offset = reader.pos
+    if reader.byte():
+        raise MalformedError("zero byte expected", offset)
+
+
 def _sixteen(reader: Reader) -> bytes:
     return reader.data[reader.skip(16) : reader.pos]
 
@@ -338,6 +344,7 @@ _READERS: dict[Immediate, _Read] = {
     Immediate.DATA: Reader.u32,
     Immediate.MEMARG: _operand,
     Immediate.MEMARG_LANE: lambda reader: (*_operand(reader), reader.byte()),
+    Immediate.FENCE: _fence,
     Immediate.LANE: Reader.byte,
     Immediate.LANES: _sixteen,
     Immediate.V128: _sixteen,

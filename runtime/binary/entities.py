@@ -37,7 +37,7 @@ _SHARED_BIT, _64_BIT, _PAGE_SIZE_BIT = 2, 4, 8
 _TABLE_BITS: dict[int, Feature | str] = {_SHARED_BIT: "shared-everything-threads", _64_BIT: Feature.MEMORY64}
 _MEMORY_BITS: dict[int, Feature | str] = {
     _PAGE_SIZE_BIT: Feature.CUSTOM_PAGE_SIZES,
-    _SHARED_BIT: Feature.THREADS.text,
+    _SHARED_BIT: Feature.THREADS,
     _64_BIT: Feature.MEMORY64,
 }
 #: The largest page, as a power of two.
@@ -115,9 +115,9 @@ def _fieldtype(reader: Reader) -> FieldType:
     return FieldType(storage, _mutable(reader))
 
 
-def _limits(reader: Reader, bits: dict[int, Feature | str]) -> tuple[int, int | None, ValType, int]:
-    """Size limits, the type of addresses, and the size of a page. `bits` has the feature behind each bit of the flags
-    that is known.
+def _limits(reader: Reader, bits: dict[int, Feature | str]) -> tuple[int, int | None, ValType, int, bool]:
+    """Size limits, the type of addresses, the size of a page, and whether it is shared. `bits` has the feature behind
+    each bit of the flags that is known.
 
     Sizes may be up to 2^64-1 here; what a table or memory may have is the validator's business.
     """
@@ -133,7 +133,8 @@ def _limits(reader: Reader, bits: dict[int, Feature | str]) -> tuple[int, int | 
             if isinstance(feature, str):
                 raise UnsupportedError(feature, what, offset=offset)
             reader.require(feature, what, offset)
-    return low, high, I64 if flags & _64_BIT else I32, _page(reader) if flags & _PAGE_SIZE_BIT else PAGE
+    page = _page(reader) if flags & _PAGE_SIZE_BIT else PAGE
+    return low, high, I64 if flags & _64_BIT else I32, page, bool(flags & _SHARED_BIT)
 
 
 def _page(reader: Reader) -> int:

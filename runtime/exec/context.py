@@ -15,6 +15,7 @@ from ..instances.small import GlobalInst
 from ..limits import Limits
 from ..values import Value
 from .backtrace import TraceLine, line
+from .cluster import Cluster, Member
 from .counters import Counters
 from .frames import Frame
 from .poll import Requests
@@ -71,6 +72,9 @@ class ExecContext:
     traced: BaseException | None = None
     #: Instances that were entered, with the value of their stack pointer then.
     touched: dict[Instance, tuple[GlobalInst, Value] | None] = attrs.field(factory=dict)
+    #: Those who share a memory with the instances in `touched`; and this thread among them, while it runs.
+    clusters: tuple[Cluster, ...] = ()
+    member: Member | None = None
     thread: int = attrs.field(factory=threading.get_ident)
     #: Data of the owner: hostsdk keeps its execution and its recorder here.
     owner: object = None

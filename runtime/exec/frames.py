@@ -16,7 +16,7 @@ import attrs
 from ..instances.exception import ExnInst
 from ..instances.func import HostFunc, WasmFunc
 from ..instances.instance import Instance
-from ..types import F32, F64, V128, ValType
+from ..types import F32, F64, I32, V128, ValType
 from ..validate.layout import Layout
 from ..values import Value, f32_from_bits, f32_to_bits
 from .restart import Record
@@ -26,6 +26,8 @@ _U64 = struct.Struct("<Q")
 _F64 = struct.Struct("<d")
 #: Flag: the check of this check point is behind us; a resume goes on without polling again.
 PASSED = 1
+#: Check points of instructions that wait, as a call does for its results.
+_WAITS = ("memory.atomic.wait32", "memory.atomic.wait64")
 #: Slot of a null reference.
 NULL = 0xFFFF_FFFF_FFFF_FFFF
 
@@ -59,6 +61,8 @@ class WasmFrame:
         """Types of the results that the frame waits for, where it is in a call."""
         module = self.func.instance.module
         _, row, immediate = module.body(self.func.code.index).ops[self.layout.index]
+        if row.name in _WAITS:
+            return (I32,)
         target: Any = immediate  # its form belongs to the row
         if row.name == "call":
             return module.func_type(target).results

@@ -7,9 +7,11 @@ before it. Of two that come at once, exactly one sees nobody.
 from __future__ import annotations
 
 import threading
+from typing import cast
 
 from ..errors import ReentrancyError
 from ..instances.instance import Instance
+from .cluster import Cluster, enter, join, leave
 from .context import ExecContext
 from .shadow import note
 from .state import State
@@ -57,12 +59,34 @@ def arrive(ctx: ExecContext, instance: Instance) -> None:
     """
     enter_group(ctx, instance)
     note(ctx, instance)
+    if instance.worlds or ctx.clusters:
+        _share(ctx, instance)
     if ctx.requests.steps is not None:
         instance.steps = ctx.requests.steps
 
 
+def _share(ctx: ExecContext, instance: Instance) -> None:
+    """The execution runs in an instance that shares a memory, or goes on where it did: from now on it can be held
+    still. Waits while it is to be."""
+    ctx.clusters = tuple(dict.fromkeys((*ctx.clusters, *cast("tuple[Cluster, ...]", instance.worlds))))
+    if ctx.member is None:
+        ctx.member = ctx.requests.member = enter(ctx.clusters, ctx.requests.wake)
+    else:
+        join(ctx.member, ctx.clusters)
+
+
+def leave_clusters(ctx: ExecContext) -> None:
+    """The execution has come back to whoever ran it."""
+    member, ctx.member = ctx.member, None
+    parent = ctx.requests.parent
+    ctx.requests.member = None if parent is None else parent.member
+    if member is not None:
+        leave(member)
+
+
 def leave_groups(ctx: ExecContext) -> None:
     """The execution has ended: give back every group that it was in."""
+    ctx.clusters = ()
     for instance in ctx.touched:
         group = instance.group
         active = group.active if group.parent is None else group.root().active

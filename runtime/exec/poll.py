@@ -12,6 +12,7 @@ from typing import Protocol
 import attrs
 
 from .clock import Alarm, Clock
+from .cluster import Member
 from .inject import Injector
 from .interrupt import Attachment, Interrupt
 from .state import ExitSignal, Injected, Interrupted, OutOfSteps, Preempted, Status, Suspended, TimedOut, make_exit
@@ -53,6 +54,8 @@ class Requests:
     preempted: bool = False
     #: Turns by the count of check points instead of by time, where the order has to be the same each time.
     turns: Injector | None = None
+    #: The thread's place among those that share a memory, while it runs in such an instance.
+    member: Member | None = None
     #: Whether what `check` found last was asked of a parent.
     inherited: bool = False
     _alarm: Alarm | None = None
@@ -61,7 +64,10 @@ class Requests:
     @classmethod
     def nested(cls, parent: Requests) -> Requests:
         """For an activation on top of `parent`'s."""
-        return cls(parent.clock, None, parent, parent.word, parent.cells, parent.waker, steps=parent.steps)
+        return cls(
+            parent.clock, None, parent, parent.word, parent.cells, parent.waker, steps=parent.steps,
+            member=parent.member,
+        )  # fmt: skip
 
     def wake(self) -> None:
         """Make whatever the execution does look at its requests: running code by the word, a wait by its waker."""
@@ -125,6 +131,7 @@ class Requests:
                 or inbox.exit_code is not None
                 or inbox.expired
                 or (inbox.attachments and inbox.urgent)
+                or (inbox.member is not None and inbox.member.asked)
             ):
                 self.word[0] = 1
                 return
@@ -143,7 +150,11 @@ class Requests:
         try:
             if any(r.urgent for r in self.chain()):
                 self.word[0] = 1
-            driver.wait(waits, self.waker, self.word)
+            if self.member is None:
+                driver.wait(waits, self.waker, self.word)
+            else:
+                with self.member.away("wait"):
+                    driver.wait(waits, self.waker, self.word)
         finally:
             self.refresh()
 
@@ -160,15 +171,21 @@ def check(requests: Requests) -> Suspended | None:
     """The first request that stands, in the order exit, user interrupt, timeout, budget, preemption, injected fault;
     None to go on.
 
-    An exit is raised, since it can't be resumed. The first check after a resume is answered with None: that check
-    has been reported, and every resume must make progress. An outer execution's request stays standing: it is for
-    that one to report.
+    Between exit and interrupt, the thread parks where those who share its memory are to be held still: that is over
+    when this goes on. An exit is raised, since it can't be resumed. The first check after a resume is answered with
+    None: that check has been reported, and every resume must make progress. An outer execution's request stays
+    standing: it is for that one to report.
     """
     requests.word[0] = 0
     try:
         signal = exit_signal(requests)
         if signal is not None:
             raise signal
+        if requests.member is not None:
+            requests.member.park()
+            signal = exit_signal(requests)
+            if signal is not None:
+                raise signal
         chain = list(requests.chain())
         if requests.skip:
             requests.skip = False

@@ -17,7 +17,7 @@ from . import drop as dropping
 from . import shadow
 from .context import ExecContext
 from .frames import HostFrame, WasmFrame
-from .groups import arrive, leave_groups
+from .groups import arrive, leave_clusters, leave_groups
 from .host import enter, invoke
 from .interrupt import Interrupt
 from .poll import exit_signal
@@ -83,6 +83,8 @@ def run(ctx: ExecContext, interrupt: Interrupt | None = None, deadline: float | 
         _here.ctx = above
         if armed:
             requests.disarm()
+        if ctx.member is not None:
+            leave_clusters(ctx)
         if above is not None:  # what was asked of it meanwhile, and this activation couldn't answer
             above.requests.refresh()
     return _settle(ctx, outcome)

@@ -11,6 +11,7 @@ from .exception import TagInst
 from .func import FuncInst, HostFunc, WasmFunc
 from .group import Group
 from .memory import MemInst
+from .shared import World
 from .small import DataInst, ElemInst, GlobalInst
 from .table import TableInst
 
@@ -32,6 +33,8 @@ class Instance:
     exports: dict[str, Extern] = attrs.field(factory=dict)
     group: Group = attrs.field(factory=Group)
     mem: MemInst | None = None
+    #: Those who share a memory with it; see `exec.cluster`.
+    worlds: tuple[World, ...] = ()
     #: Why the instance can't be used any more; see `exec.shadow`.
     abandoned: str | None = None
     #: The guest's stack pointer and whether it has been looked for; see `exec.shadow`.

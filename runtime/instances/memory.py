@@ -10,6 +10,7 @@ from ..errors import Trap, TrapCode
 from ..limits import PAGE
 from ..types import I32, MemoryType, ValType
 from ..values import M32, M64
+from .atomic import Machine
 from .budget import Budget
 from .group import Group
 from .region import Region, reserve
@@ -34,6 +35,8 @@ class MemInst:
     #: The type of addresses, and the bytes of a page.
     address: ValType = I32
     page: int = PAGE
+    #: Atomic accesses by the processor, as soon as machine code may be using the memory.
+    machine: Machine | None = None
 
     @classmethod
     def allocate(cls, type_: MemoryType, budget: Budget) -> MemInst:
@@ -50,7 +53,29 @@ class MemInst:
     @property
     def type(self) -> MemoryType:
         """The type with the current size as minimum (spec 3.3.10, external typing of instances)."""
-        return MemoryType(self.pages, self.max, self.address, self.page)
+        return MemoryType(self.pages, self.max, self.address, self.page, self.shared)
+
+    @property
+    def shared(self) -> bool:
+        """Whether several threads may use it at once; see `shared`."""
+        return False
+
+    @property
+    def pinned(self) -> bool:
+        """Whether a view of it keeps it from growing."""
+        return self.pins > 0
+
+    def pin(self) -> None:
+        """A view of it is handed out."""
+        self.pins += 1
+
+    def unpin(self) -> None:
+        """A view of it is given back."""
+        self.pins -= 1
+
+    def place(self, address: int) -> int:
+        """Where in the process an address lies; only for a memory that has settled."""
+        return address if self.region is None else self.region.base + address
 
     @property
     def ceiling(self) -> int:
@@ -66,7 +91,7 @@ class MemInst:
             return -1
         if delta == 0:
             return old
-        if self.pins or not self.budget.take(amount):
+        if self.pinned or not self.budget.take(amount):
             return -1
         if not self._extend(amount):
             self.budget.give(amount)

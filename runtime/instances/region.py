@@ -42,6 +42,13 @@ class Region:
         return True
 
 
+    def move(self, to: Region) -> None:
+        """Be where `to` is, with its size: the cell stays, and `to` is used up. Nobody may be looking."""
+        self._map, self._all = to._map, to._all
+        self.base = self.cell[0] = to.base
+        self.cell[1] = to.cell[1]
+
+
 def reserve(size: int, limit: int) -> Region | None:
     """`limit` bytes of addresses, `size` of them accessible. None where the system has none to give."""
     if not available():

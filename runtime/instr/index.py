@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..features import Feature
-from . import control, gc, memory, numeric, simd, table
+from . import atomic, control, gc, memory, numeric, simd, table
 from .model import Instr
 
 #: Bytes that open a two-part opcode; the second part is a LEB128 number.
@@ -30,7 +30,7 @@ def join(*groups: Iterable[Instr]) -> tuple[dict[int, Instr], dict[str, Instr]]:
 
 
 BY_CODE, BY_NAME = join(
-    control.ROWS, table.ROWS, memory.ROWS, numeric.ROWS, simd.ROWS, gc.ROWS
+    control.ROWS, table.ROWS, memory.ROWS, numeric.ROWS, simd.ROWS, gc.ROWS, atomic.ROWS
 )  # fmt: skip
 
 _EXCEPTIONS = Feature.EXCEPTIONS.text
@@ -46,8 +46,6 @@ _ABSENT_OPCODES: tuple[tuple[int, int, str], ...] = (
     (0xE0, 0xE6, _STACK_SWITCHING),
     (0xFC_0012, 0xFC_0012, "memory-control"),
     (0xFC_0013, 0xFC_0016, "wide-arithmetic"),
-    (0xFE_0000, 0xFE_0003, Feature.THREADS.text),
-    (0xFE_0010, 0xFE_004E, Feature.THREADS.text),
 )
 
 #: Codes of value and heap types, as their byte.

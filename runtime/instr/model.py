@@ -41,6 +41,7 @@ class Immediate(enum.Enum):
     MEMORY_DATA = enum.auto()  # (memory index, segment index)
     DATA = enum.auto()  # int
     MEMARG_LANE = enum.auto()  # (align exponent, offset, memory index, lane)
+    FENCE = enum.auto()  # None: a byte that must be zero
     LANE = enum.auto()  # int below 256
     LANES = enum.auto()  # 16 bytes, one a lane
     V128 = enum.auto()  # 16 bytes

@@ -30,9 +30,10 @@ INVOKE = 3  # an imported function
 INDIRECT = 4  # through a table
 THROW = 5
 THROW_REF = 6
+WAIT = 7  # an atomic wait: a function of the engine's own
 # From here on: in place of the frame at hand.
-TAIL = 7  # return_call
-TAIL_INDIRECT = 8  # return_call_indirect
+TAIL = 8  # return_call
+TAIL_INDIRECT = 9  # return_call_indirect
 
 
 @attrs.frozen(eq=False)

@@ -9,9 +9,9 @@ from ..declarations import ExternKind
 from ..errors import Trap, TrapCode
 from ..instr.model import Catch
 from ..types import FuncType
-from .code import CALL, INDIRECT, INVOKE, LOOP, TAIL, TAIL_INDIRECT, THROW, THROW_REF, Block, Clause, Guard, Site
+from .code import CALL, INDIRECT, INVOKE, LOOP, TAIL, TAIL_INDIRECT, THROW, THROW_REF, WAIT, Block, Clause, Guard, Site
 from .numeric import branch_if
-from .registry import Const, Operand, Term
+from .registry import Const, Handler, Operand, Term
 from .translator import Label, Translator, fresh, goto
 from .variable import move
 
@@ -195,6 +195,34 @@ def _leave_call(t: Translator, site: Site, type_: FuncType) -> None:
         t.push()
 
 
+def _atomic_wait(width: int) -> Callable[[Translator, Any], None]:
+    """A wait becomes a call of the engine's function, with the whole address."""
+
+    def step(t: Translator, immediate: Any) -> None:
+        _, offset, memory = immediate
+        address, *rest = t.registers(t.pop(3))
+        place = t.home(len(t.stack))
+        t.emit(_sum(place, address, offset))
+        site = Site(WAIT, t.pc, t.code, (place, *rest), index=memory, at=width)
+        site.op = t.at
+        site.below = tuple(t.stack)
+        site.dest = place
+        site.next = fresh()
+        t.code.points[t.pc] = site
+        t.leave(site)
+        t.begin(site.next)
+        t.push()
+
+    return step
+
+
+def _sum(dest: int, register: int, number: int) -> Handler:
+    def handler(r: list[Any]) -> None:
+        r[dest] = r[register] + number
+
+    return handler
+
+
 def _return_call(t: Translator, immediate: Any) -> None:
     site = Site(TAIL, t.pc, t.code, index=immediate, type=t.module.func_type(immediate))
     site.slots = t.registers(t.pop(len(t.module.func_type(immediate).params)))
@@ -280,6 +308,8 @@ CONTROL: dict[str, Callable[[Translator, Any], None]] = {
     "throw": _throw,
     "throw_ref": _throw_ref,
     "return_call_indirect": _return_call_indirect,
+    "memory.atomic.wait32": _atomic_wait(4),
+    "memory.atomic.wait64": _atomic_wait(8),
     "drop": _drop,
     "local.get": _local_get,
     "local.set": _local_set,

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from ..errors import Trap, TrapCode
+from ..exec.atomic import WAITS
 from ..exec.context import ExecContext
 from ..exec.groups import arrive
 from ..exec.host import enter, invoke, unwind
@@ -20,7 +21,7 @@ from ..exec.state import Suspended
 from ..instances.exception import ExnInst, WasmException
 from ..instances.func import FuncInst, TailCall, Unwind, WasmFunc
 from ..values import Value
-from .code import CALL, INVOKE, LOOP, RETURN, TAIL, THROW, THROW_REF, Block, Guard, Prepared, Registers, Site
+from .code import CALL, INVOKE, LOOP, RETURN, TAIL, THROW, THROW_REF, WAIT, Block, Guard, Prepared, Registers, Site
 from .spill import entry_frame, func_of, site_frame, spill_callers
 
 #: What a handler raises for an access out of bounds.
@@ -143,6 +144,8 @@ class Machine:
             return regs[0].funcs[site.index], args
         if kind in (THROW, THROW_REF):
             raise _exception(site, regs, args)
+        if kind == WAIT:
+            return WAITS[site.at], (site.index, *args)
         elems = regs[0].tables[site.index].elems
         index = regs[site.at]
         if index >= len(elems):

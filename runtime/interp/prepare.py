@@ -6,9 +6,11 @@ Unreachable instructions are passed over: behind an unconditional branch no bloc
 
 from __future__ import annotations
 
+from ..instr.atomic import ARITY, OPERATIONS
 from ..instr.control import OPENING
 from ..instr.model import Immediate, Instr
 from ..module import Module
+from . import atomic as _atomic
 from . import memory as _memory
 from . import simd as _simd
 from . import table as _table
@@ -41,13 +43,15 @@ _ARITY: dict[str, tuple[int, int]] = {
     "ref.func": (0, 1),
 }
 #: The files whose import registers handlers.
-HANDLERS = (_memory, _simd, _table)
+HANDLERS = (_atomic, _memory, _simd, _table)
 
 
 def arity(row: Instr) -> tuple[int, int]:
     """How many operands an instruction outside `CONTROL` takes, and how many results it gives."""
     if row.params is not None and row.results is not None:
         return len(row.params), len(row.results)
+    if row.name in OPERATIONS:
+        return ARITY[OPERATIONS[row.name]]
     if row.width:
         lane = row.immediate is Immediate.MEMARG_LANE
         return (2, 0) if ".store" in row.name else (2 if lane else 1, 1)

@@ -15,15 +15,18 @@ import attrs
 
 from ..declarations import Export, ExternKind, Mode
 from ..errors import LimitError
+from ..exec.cluster import Cluster
 from ..instances.budget import Budget
 from ..instances.exception import TagInst
 from ..instances.func import FuncInst, HostFunc, WasmFunc
 from ..instances.instance import Extern, Instance
 from ..instances.memory import MemInst
+from ..instances.shared import SharedMemInst, World
 from ..instances.small import DataInst, ElemInst, GlobalInst
 from ..instances.table import TableInst
 from ..limits import Limits
 from ..module import Module
+from ..types import MemoryType
 from .constexpr import evaluate
 from .imports import Imports, resolve
 
@@ -36,16 +39,16 @@ class Prepared:
     start: FuncInst | None
 
 
-def instantiate(module: Module, imports: Imports, limits: Limits) -> Prepared:
-    """Link, allocate and initialise.
+def instantiate(module: Module, imports: Imports, limits: Limits, prealloc: bool = True) -> Prepared:
+    """Link, allocate and initialise. With `prealloc`, a shared memory has room for its maximum from the beginning.
 
     Raises UnlinkableError, LimitError (for both, nothing has happened) or Trap.
     """
-    instance = allocate(module, resolve(module, imports), limits)
+    instance = allocate(module, resolve(module, imports), limits, prealloc)
     return Prepared(instance, initialise(instance))
 
 
-def allocate(module: Module, externs: Sequence[Extern], limits: Limits) -> Instance:
+def allocate(module: Module, externs: Sequence[Extern], limits: Limits, prealloc: bool = True) -> Instance:
     """An instance of `module`, `externs` being what `imports.resolve` gave; active segments are not copied yet.
 
     Raises LimitError.
@@ -58,7 +61,7 @@ def allocate(module: Module, externs: Sequence[Extern], limits: Limits) -> Insta
         instance.funcs.append(WasmFunc(decls.functype(code.type_index), instance, code))
     for index in range(len(instance.tags), len(module.env.tags)):
         instance.tags.append(TagInst(module.env.tags[index], module.tag_name(index)))
-    _allocate_memories(instance, limits)
+    _allocate_memories(instance, limits, prealloc)
     _allocate_tables(instance, limits)
     for global_ in decls.globals:
         instance.globals.append(GlobalInst(global_.type, evaluate(global_.init, instance)))
@@ -71,6 +74,7 @@ def allocate(module: Module, externs: Sequence[Extern], limits: Limits) -> Insta
     for export in decls.exports:
         instance.exports[export.name] = _exported(instance, export)
     join_groups(instance)
+    share(instance)
     return instance
 
 
@@ -88,14 +92,32 @@ def _add_import(instance: Instance, extern: Extern) -> None:
             instance.tags.append(extern)
 
 
-def _allocate_memories(instance: Instance, limits: Limits) -> None:
+def _allocate_memories(instance: Instance, limits: Limits, prealloc: bool) -> None:
     budget = Budget.of_memories(limits)
     for memory in instance.module.decls.memories:
         try:
-            instance.memories.append(MemInst.allocate(memory.type, budget))
+            instance.memories.append(make_memory(memory.type, budget, prealloc))
         except MemoryError:
             raise LimitError(f"linear memory: no room for {memory.type.min} pages") from None
     instance.mem = instance.memories[0] if instance.memories else None
+
+
+def make_memory(type_: MemoryType, budget: Budget, prealloc: bool = True) -> MemInst:
+    """A memory, shared where its type says so. Raises LimitError."""
+    if type_.shared:
+        return SharedMemInst.make(type_, budget, Cluster(), prealloc)
+    return MemInst.allocate(type_, budget)
+
+
+def share(instance: Instance) -> None:
+    """Have the instance known to the shared memories that it has."""
+    worlds: list[World] = []
+    for memory in instance.memories:
+        if isinstance(memory, SharedMemInst):
+            memory.users.add(instance)
+            if memory.world is not None and memory.world not in worlds:
+                worlds.append(memory.world)
+    instance.worlds = tuple(worlds)
 
 
 def _allocate_tables(instance: Instance, limits: Limits) -> None:
@@ -128,7 +150,9 @@ def join_groups(instance: Instance) -> None:
         if isinstance(func, WasmFunc):
             instance.group.join(func.instance.group)
     reaching = [global_ for global_ in instance.globals if global_.type.mutable or global_.type.content.is_ref]
-    everything: list[TableInst | MemInst | GlobalInst] = [*instance.tables, *instance.memories, *reaching]
+    # Threads have instances of their own, which run at the same time: a shared memory connects nobody.
+    own = [memory for memory in instance.memories if not memory.shared]
+    everything: list[TableInst | MemInst | GlobalInst] = [*instance.tables, *own, *reaching]
     for shared in everything:
         if shared.group is None:
             shared.group = instance.group

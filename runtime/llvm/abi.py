@@ -101,6 +101,7 @@ TRAPS: Final = (
     TrapCode.UNINITIALIZED_ELEMENT,
     TrapCode.INDIRECT_CALL_TYPE,
     TrapCode.STACK_OVERFLOW,
+    TrapCode.UNALIGNED_ATOMIC,
 )
 TRAP_CODES: Final[dict[TrapCode, int]] = {code: n for n, code in enumerate(TRAPS) if code is not None}
 RAISED: Final = 255
@@ -124,6 +125,8 @@ REQUESTS: Final = (
     "ref.func",
     "global.get",
     "global.set",
+    "atomic.wait",
+    "atomic.notify",
 )
 ASKS: Final[dict[str, int]] = {name: n for n, name in enumerate(REQUESTS)}
 #: Function index of a call that was found in a table.

@@ -25,6 +25,7 @@ _FLOATS = {"f32": "float", "f64": "double"}
 def _declarations() -> str:
     lines = ["declare ptr @llvm.stacksave.p0()", "declare i64 @llvm.usub.sat.i64(i64, i64)"]
     lines.append("declare i64 @llvm.umin.i64(i64, i64)")
+    lines.append("declare i64 @llvm.uadd.sat.i64(i64, i64)")
     for bits in (32, 64):
         whole = f"i{bits}"
         lines += [f"declare {whole} @llvm.{name}.{whole}({whole}, i1)" for name in ("ctlz", "cttz")]

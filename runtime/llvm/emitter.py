@@ -204,7 +204,8 @@ class Emitter(Builder):
 
     def memory(self, index: int) -> tuple[str, str]:
         """Where a memory begins, and its cell: base and size. Both are found once, at the function's start, as is
-        `%safe…`: below that, SLACK bytes are certainly there."""
+        `%safe…`: below that, SLACK bytes are certainly there. A shared memory may be moved while the function stands at
+        a check point: where it begins is looked up at each use, which costs nothing where there is none in between."""
         found = self._bases.get(index)
         if found is None:
             found = self._bases[index] = (f"%base{index}", f"%mem{index}")
@@ -217,7 +218,14 @@ class Emitter(Builder):
                 f"%size{index} = load i64, ptr %sizeat{index}{OURS}",
                 f"%safe{index} = call i64 @llvm.usub.sat.i64(i64 %size{index}, i64 {abi.SLACK - 1})",
             ]
+        if self.module.env.memories[index].shared:
+            return self.ours("ptr", found[1], 0), found[1]
         return found
+
+    def access(self, index: int) -> str:
+        """What an access to a memory is marked with: none of a shared one may be made twice, as the second might see
+        something else than what was checked."""
+        return "volatile " if self.module.env.memories[index].shared else ""
 
     # Leaving ------------------------------------------------------------------------------------------------------
 

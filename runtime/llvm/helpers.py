@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, cast
 
 from ..errors import Trap, TrapCode
+from ..exec.atomic import WAITS, notify
 from ..exec.context import ExecContext
 from ..exec.host import enter, invoke, unwind
 from ..exec.poll import check
@@ -109,6 +110,29 @@ def _data_drop(image: Image, index: int) -> None:
     image.instance.datas[index].drop()
 
 
+# Threads --------------------------------------------------------------------------------------------------------------
+
+
+def _atomic_wait(image: Image, index: int) -> None:
+    ctx = image.running()
+    address, expected, timeout, width = map(image.slot, range(4))
+    depth, cells = image.used()
+    ctx.depth += depth
+    ctx.cells += cells
+    try:
+        results = call_out(ctx, image, WAITS[width], (index, address, expected, timeout))
+    finally:
+        ctx.depth -= depth
+        ctx.cells -= cells
+    image.set_slot(0, cast("int", results[0]))
+    image.listen()
+
+
+def _atomic_notify(image: Image, index: int) -> None:
+    address, count = image.slot(0), image.slot(1)
+    image.set_slot(0, notify(image.instance.memories[index], address, count))
+
+
 # Tables and references ------------------------------------------------------------------------------------------------
 
 
@@ -189,6 +213,8 @@ _BY_NAME: Final[dict[str, Server]] = {
     "ref.func": _ref_func,
     "global.get": _global_get,
     "global.set": _global_set,
+    "atomic.wait": _atomic_wait,
+    "atomic.notify": _atomic_notify,
 }
 #: By number.
 SERVERS: Final[tuple[Server, ...]] = tuple([_BY_NAME[name] for name in abi.REQUESTS])

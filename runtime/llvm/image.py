@@ -12,11 +12,13 @@ from typing import Final, TypeAlias, cast
 
 from ..errors import StateError, Trap, TrapCode
 from ..exec.context import ExecContext
+from ..instances.atomic import use_machine
 from ..instances.func import Unwind, WasmFunc
 from ..instances.instance import Instance
 from ..types import FUNCREF, FuncType
 from ..values import Value
 from . import abi
+from .atomic import processor
 from .code import ModuleCode
 from .frames import Points, Row, frames, put
 from .helpers import SERVERS
@@ -88,6 +90,8 @@ class Image:
             region = memory.settle()
             if region is None:
                 raise Unavailable("no range of addresses for its memory")
+            if memory.shared and memory.machine is None:
+                use_machine(memory, processor())
             words[place] = region.cell_address
         for place, type_ in enumerate(env.signatures, layout.types // 8):
             words[place] = type_number(type_)

@@ -14,6 +14,7 @@ from ..instances.exception import ExnInst, TagInst, WasmException
 from ..instances.func import FuncInst, HostFunc, WasmFunc
 from ..instances.instance import Instance
 from ..instances.memory import MemInst
+from ..instances.shared import SharedMemInst
 from ..instances.small import GlobalInst
 from ..instances.table import TableInst
 from ..module import Module
@@ -125,6 +126,9 @@ def _describe(world: _World) -> dict[str, object]:
         for _, things, describe, done in parts:
             while len(done) < len(things):
                 done.append(describe(world, things[len(done)]))
+    for memory in world.memories:
+        if isinstance(memory, SharedMemInst) and not memory.users <= set(world.instances):
+            raise SnapshotError("a memory that other instances share, which the execution can't reach, can't be saved")
     return {name: done for name, _, _, done in parts}
 
 
@@ -204,7 +208,10 @@ def _instance(world: _World, instance: Instance) -> object:
 
 
 def _memory(world: _World, memory: MemInst) -> object:
-    return {"max": memory.max, "data": bytes(memory.data), "address": memory.address.code, "page": memory.page}
+    return {
+        "max": memory.max, "data": bytes(memory.data), "address": memory.address.code, "page": memory.page,
+        "shared": memory.shared,
+    }  # fmt: skip
 
 
 def _table(world: _World, table: TableInst) -> object:

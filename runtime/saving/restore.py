@@ -13,6 +13,7 @@ import attrs
 
 from ..declarations import ExternKind, Mode
 from ..errors import SnapshotError, Trap, UnlinkableError
+from ..exec.atomic import builtin
 from ..exec.context import ExecContext
 from ..exec.frames import Frame, HostFrame, WasmFrame
 from ..exec.restart import Entry, Record
@@ -27,7 +28,7 @@ from ..instances.small import DataInst, ElemInst, GlobalInst
 from ..instances.table import TableInst
 from ..limits import PAGE
 from ..linking.constexpr import evaluate
-from ..linking.instantiate import join_groups
+from ..linking.instantiate import join_groups, make_memory, share
 from ..module import Module
 from ..store import Store
 from ..types import F32, F64, FuncType, GlobalType, MemoryType, TagType, ValType
@@ -124,6 +125,7 @@ class _Restorer:
         ctx = self._context(frames, call)
         for instance in self.instances:
             join_groups(instance)
+            share(instance)
         if ctx.state is State.SUSPENDED:
             for instance in ctx.touched:
                 active = instance.group.root().active
@@ -184,9 +186,15 @@ class _Restorer:
         if not budget.take(len(content)):
             raise SnapshotError(f"the snapshot's memories exceed the limit of {budget.limit} bytes")
         maximum = field(data, "max", int, type(None))
-        memory = MemInst(bytearray(content), maximum, budget, address=check.address(data), page=page)
-        check.size(maximum, memory.pages, MemoryType(0, None, memory.address, page).most, "memory")
-        return memory
+        address = check.address(data)
+        check.size(maximum, len(content) // page, MemoryType(0, None, address, page).most, "memory")
+        if not field(data, "shared", bool):
+            return MemInst(bytearray(content), maximum, budget, address=address, page=page)
+        budget.give(len(content))
+        type_ = MemoryType(len(content) // page, maximum, address, page, True)
+        shared = make_memory(type_, budget, self.store.engine.config.prealloc_shared_memory)
+        shared.write(0, content)
+        return shared
 
     def _table(self, data: Any, budget: Budget | None) -> TableInst:
         elem = check.valtype(field(data, "elem", int))
@@ -235,7 +243,7 @@ class _Restorer:
     def _host(self, module: str, name: str, type_: FuncType) -> HostFunc | None:
         known = self.found.get((module, name, type_))
         if known is None:
-            known = self.hosts(module, name, type_)
+            known = builtin(module, name, type_) or self.hosts(module, name, type_)
             if known is None or known.type != type_:
                 self.missing[module, name] = None
                 return None

@@ -18,18 +18,20 @@ import attrs
 from ..declarations import Code, Declarations
 from ..errors import UnsupportedError
 from ..features import Feature
+from ..instr.atomic import OPERATIONS
 from ..instr.index import BY_NAME
 from ..instr.model import Immediate, Instr, Op
 from ..types import I32, ValType
 from ..values import M32, M64
+from . import atomic as _atomic
 from . import references as _references
 from .env import Env
 from .rules import RULES, Rule, check_lanes
 from .sidetable import Block, SideTable
 from .stack import BARRIER, Checker, Meter
 
-#: The file whose import registers the rules of references.
-REGISTERED = (_references,)
+#: The files whose import registers rules besides `rules`.
+REGISTERED = (_atomic, _references)
 
 # Shapes that have a shortcut, the commonest first.
 _GET, _CONST, _BINARY, _LOAD, _SET, _TEE, _STORE, _UNARY, _OTHER = range(9)
@@ -78,7 +80,7 @@ def _plan(row: Instr) -> _Plan:
     if row.params is not None:
         return _fixed(row)
     rule = RULES[row.name]
-    if row.immediate is Immediate.MEMARG and row.value is not None:
+    if row.immediate is Immediate.MEMARG and row.value is not None and row.name not in OPERATIONS:
         align = row.width.bit_length() - 1
         if ".load" in row.name:
             return _Plan(rule, _LOAD, I32, result=row.value, align=align)

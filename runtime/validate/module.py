@@ -59,7 +59,9 @@ def _check_type(env: Env, type_: TableType | MemoryType | GlobalType, offset: in
                 env.require_types((elem,), offset=offset)
             most, text = (M32, "2^32-1") if address is I32 else (M64, "2^64-1")
             _check_limits(low, high, most, f"table size must be at most {text} entries", offset)
-        case MemoryType(low, high, _, page):
+        case MemoryType(low, high, _, page, shared):
+            if shared and high is None:
+                raise InvalidError("shared memory must have maximum", offset=offset)
             if page not in (1, PAGE):
                 raise InvalidError(f"invalid custom page size: {page} bytes", offset=offset)
             most = type_.most

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias, TypeVar
 
+from ..features import Feature
 from ..instr.index import BY_NAME
 from ..instr.model import Catch, Immediate
 from ..types import EXN, EXNREF, FUNCREF, I32, V128, FuncType, TableType, ValType, type_matches, types_match
@@ -388,15 +389,21 @@ def _elem_drop(c: Checker, index: int) -> None:
 # Memories (3.4.7)
 
 
+def reachable(c: Checker, memory: int, offset: int) -> ValType:
+    """The address type of a memory in which an access may have this offset."""
+    address = _memory(c, memory)
+    if offset > M32 and address is I32:
+        raise c.error("offset out of range")
+    return address
+
+
 def _address(c: Checker, memarg: tuple[int, int, int]) -> tuple[ValType, ValType]:
     """The types of the address and of the value of the current load or store, its immediate checked."""
     align, offset, memory = memarg
-    address = _memory(c, memory)
+    _memory(c, memory)
     if align >= c.row.width.bit_length():
         raise c.error("alignment must not be larger than natural")
-    if offset > M32 and address is I32:
-        raise c.error("offset out of range")
-    return address, c.row.value or BOTTOM
+    return reachable(c, memory, offset), c.row.value or BOTTOM
 
 
 def _load(c: Checker, memarg: tuple[int, int, int]) -> None:
@@ -408,7 +415,8 @@ def _store(c: Checker, memarg: tuple[int, int, int]) -> None:
     c.apply(_address(c, memarg), ())
 
 
-_PLAIN = [name for name, row in BY_NAME.items() if row.immediate is Immediate.MEMARG]
+_ATOMIC = Feature.THREADS
+_PLAIN = [name for name, row in BY_NAME.items() if row.immediate is Immediate.MEMARG and row.feature is not _ATOMIC]
 rule(*(name for name in _PLAIN if ".load" in name))(_load)
 rule(*(name for name in _PLAIN if ".store" in name))(_store)
 

@@ -172,8 +172,6 @@ def test_nesting_is_limited() -> None:
         (b"\xd4", "function-references"),
         (b"\xd3", "gc"),
         (b"\xfb\x1c", "gc"),
-        (b"\xfe\x03\0", "threads"),
-        (b"\xfe\x4e\x02\0", "threads"),
         (b"\xfc\x13", "wide-arithmetic"),
         (b"\xd0\x6e", "gc"),
         (b"\xd0\x05", "function-references"),

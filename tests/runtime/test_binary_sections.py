@@ -242,7 +242,6 @@ def test_limits_are_read_as_64_bits() -> None:
         (module(section(TYPE, b"\x60\x01\x64\x70\0")), "function-references"),
         (module(section(TYPE, b"\x60\x01\x63\0\0")), "function-references"),
         (module(section(TABLE, b"\x40\0\x70\0\x01\xd0\x70\x0b")), "function-references"),
-        (module(section(MEMORY, b"\x03\0\0")), "threads"),
     ],
 )
 def test_what_other_proposals_define_is_unsupported(data: bytes, feature: str) -> None:

@@ -64,9 +64,9 @@ def _load(type_: str, bits: int, width: int, signed: bool) -> Lowering:
         _, offset, index = immediate
         place = address_of(e, offset, width // 8, index)
         if width == bits:
-            e.push(type_, e.value(f"load {type_}, ptr {place}, align 1{GUEST}"))
+            e.push(type_, e.value(f"load {e.access(index)}{type_}, ptr {place}, align 1{GUEST}"))
             return
-        value = e.value(f"load {narrow}, ptr {place}, align 1{GUEST}")
+        value = e.value(f"load {e.access(index)}{narrow}, ptr {place}, align 1{GUEST}")
         e.push(type_, e.value(f"{'sext' if signed else 'zext'} {narrow} {value} to {type_}"))
 
     return lower
@@ -80,10 +80,10 @@ def _store(type_: str, bits: int, width: int) -> Lowering:
         value = e.pop()
         place = address_of(e, offset, width // 8, index)
         if width == bits:
-            e.emit(f"store {type_} {value}, ptr {place}, align 1{GUEST}")
+            e.emit(f"store {e.access(index)}{type_} {value}, ptr {place}, align 1{GUEST}")
             return
         cut = e.value(f"trunc {type_} {value} to {narrow}")
-        e.emit(f"store {narrow} {cut}, ptr {place}, align 1{GUEST}")
+        e.emit(f"store {e.access(index)}{narrow} {cut}, ptr {place}, align 1{GUEST}")
 
     return lower
 
