@@ -7,13 +7,15 @@ from typing import Any, Literal, TypeAlias
 
 import attrs
 
-from hostsdk import Engine, EngineConfig, Execution, Instance, Limits, Module, Outcome, Returned, Suspended
+from hostsdk import Engine, EngineConfig, Execution, Exited, Instance, Limits, Module, Outcome, Returned, Suspended
 from hostsdk.wasi import WasiConfig, preview1
 from runtime.exec.inject import Injector
 
 from . import native
 
 Tier: TypeAlias = Literal["interpreter", "native"]
+#: How a program that is content ends.
+ENDED = (Returned(()), Exited(0))
 
 
 @attrs.define
