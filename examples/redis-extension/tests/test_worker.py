@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hostsdk import Instance, Interrupt, Interrupted, Module, Returned, Suspended, TimedOut
+from hostsdk import Instance, Interrupt, Interrupted, Module, Returned, Scheduler, Suspended, TimedOut
 from hostsdk.testing import TestGuest, Trial
 from hostsdk_redis import redis
 
@@ -120,4 +120,23 @@ def test_in_threads(worker: Module, server: Server) -> None:
     for thread in threads:
         thread.join()
     assert sum(results) == 20
+    assert server.do("LLEN", "jobs") == 0
+
+
+def test_under_the_scheduler(worker: Module, server: Server) -> None:
+    """Four guests on one thread share a list; while they wait, the thread is nobody's."""
+    host = redis(server.url)
+
+    def feed() -> None:
+        server.blocked(4)
+        server.do("RPUSH", "jobs", *range(1, 21))
+        server.do("RPUSH", "jobs", *[""] * 4)
+
+    with Scheduler() as scheduler:
+        tasks = [scheduler.spawn(Instance(worker, [host]), "work", -1) for _ in range(4)]
+        other = threading.Thread(target=feed)
+        other.start()
+        scheduler.run()
+        other.join()
+        assert sum(task.result() for task in tasks) == 20
     assert server.do("LLEN", "jobs") == 0
