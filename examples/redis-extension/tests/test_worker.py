@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -132,8 +133,9 @@ def test_under_the_scheduler(worker: Module, server: Server) -> None:
         server.do("RPUSH", "jobs", *range(1, 21))
         server.do("RPUSH", "jobs", *[""] * 4)
 
-    with Scheduler() as scheduler:
-        tasks = [scheduler.spawn(Instance(worker, [host]), "work", -1) for _ in range(4)]
+    with ExitStack() as open_, Scheduler() as scheduler:
+        instances = [open_.enter_context(Instance(worker, [host])) for _ in range(4)]
+        tasks = [scheduler.spawn(instance, "work", -1) for instance in instances]
         other = threading.Thread(target=feed)
         other.start()
         scheduler.run()
