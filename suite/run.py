@@ -166,7 +166,8 @@ def main() -> int:
     parser.add_argument("--engine", default=own, help="the command of an engine's adapter")
     parser.add_argument("cases", nargs="*", help="names; all of them if none is given")
     options = parser.parse_args()
-    paths = [path for path in sorted((HERE / "cases").glob("*.json")) if not options.cases or path.stem in options.cases]
+    wanted: list[str] = options.cases
+    paths = [path for path in sorted((HERE / "cases").glob("*.json")) if not wanted or path.stem in wanted]
     passed = failed = 0
     with Engine(shlex.split(options.engine)) as engine:
         for path in paths:

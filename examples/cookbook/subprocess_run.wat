@@ -1,0 +1,11 @@
+(module
+  (import "shell" "run" (func $run (param i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 16) "true")
+  (data (i32.const 32) "false")
+  (data (i32.const 48) "no-such-program")
+  (data (i32.const 64) "sleep 1000")
+  (func (export "succeed") (result i32) (call $run (i32.const 16) (i32.const 4)))
+  (func (export "fail") (result i32) (call $run (i32.const 32) (i32.const 5)))
+  (func (export "nothing") (result i32) (call $run (i32.const 48) (i32.const 15)))
+  (func (export "last") (result i32) (call $run (i32.const 64) (i32.const 10))))
