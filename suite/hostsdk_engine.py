@@ -191,7 +191,8 @@ class Adapter:
             case Returned(values):
                 type_ = dict(self.module.exports)[self.execution.name]
                 kinds = type_.results if isinstance(type_, FuncType) else ()
-                return {"outcome": "returned", "values": [_value(str(k), v) for k, v in zip(kinds, values, strict=True)]}
+                told = [_value(str(kind), value) for kind, value in zip(kinds, values, strict=True)]
+                return {"outcome": "returned", "values": told}
             case Suspended():
                 return {"outcome": "suspended"}
             case Trapped(trap):
