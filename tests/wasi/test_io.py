@@ -446,7 +446,7 @@ def test_a_terminal_takes_a_long_write(terminal: tuple[int, int]) -> None:
 
 def test_streams_without_nowait_work_too(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the system has no call that can't block, poll(2) is asked first, and no more is moved than fits."""
-    monkeypatch.setattr("hostsdk.wasi.fs.stdio._NOWAIT", 0)
+    monkeypatch.setattr("hostsdk.wasi.fs.stdio.NOWAIT", 0)
     data = os.urandom(200_000)
     with Box(stdin=pipe[0], stdout=pipe[1]) as box:
         assert box.fd_fdstat_set_flags(0, NONBLOCK) == 0

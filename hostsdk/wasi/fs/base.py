@@ -8,7 +8,7 @@ Errors are OSErrors with the host's numbers.
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import attrs
@@ -113,6 +113,15 @@ class File:
     def datasync(self) -> None:
         """Have the data written on the medium."""
         raise fault(errno.EINVAL)
+
+    def synced(self, call: Hashable, *, data: bool) -> bool | None:
+        """`sync`, or `datasync`, for one call of the guest's; None while it is being done elsewhere, of whose end
+        `sources` tells. A file that has it done elsewhere does it once for a `call`."""
+        if data:
+            self.datasync()
+        else:
+            self.sync()
+        return True
 
     # Ending --------------------------------------------------------------------------------------------------------
 

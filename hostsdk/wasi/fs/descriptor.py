@@ -21,6 +21,10 @@ from .base import File, Ready, Sources
 
 T = TypeVar("T")
 _U64 = (1 << 64) - 1
+#: What `preadv` and `pwritev` are told so that they never block; 0 where there is no such thing.
+NOWAIT: int = getattr(os, "RWF_NOWAIT", 0) if hasattr(os, "preadv") else 0
+#: What a call answers that the kernel has no way of doing without blocking.
+UNABLE = {errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS, errno.ESPIPE}
 
 
 def poll_fd(fd: int, write: bool) -> Ready | None:

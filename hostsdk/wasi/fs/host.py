@@ -9,13 +9,16 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import threading
+from collections.abc import Hashable
 
 from hostsdk import SnapshotError
 
 from ..errno import fault, invalid
 from ..types import FdFlags, Filestat, FileType, Rights
 from .base import Directory, File, Name, Opening, Ready, Sources
-from .descriptor import Described, Plain, filestat, filetype_of
+from .beside import Beside, fetch
+from .descriptor import NOWAIT, UNABLE, Described, Plain, filestat, filetype_of
 
 #: Bytes that one read gives at most.
 _MOST = 1 << 26
@@ -42,10 +45,50 @@ class HostFile(Plain):
     def __init__(self, fd: int, how: Opening) -> None:
         super().__init__(fd)
         self.rights = Rights.FILE & ~_withheld(how)
+        self._beside = Beside()
+        self._nowait = NOWAIT
+        #: Held while the place in the file is put back.
+        self._place = threading.Lock()
 
     def read(self, size: int) -> bytes | None:
-        """What comes next."""
-        return self.use(os.read, min(size, _MOST))
+        """What comes next; None while it is being fetched from the medium."""
+        return self.use(self._read, min(size, _MOST), -1)
+
+    def pread(self, size: int, offset: int) -> bytes | None:
+        """From `offset`; None while it is being fetched from the medium."""
+        return self.use(self._read, min(size, _MOST), offset)
+
+    def _read(self, fd: int, size: int, offset: int) -> bytes | None:
+        """From `offset`, or from where the file stands if that is -1."""
+        if self._nowait:
+            buffer = bytearray(size)
+            with self._place:
+                try:
+                    got = os.preadv(fd, [buffer], offset, self._nowait)
+                    if got == size or not got or _ends(fd, got, offset):
+                        return bytes(buffer) if got == size else bytes(buffer[:got])
+                    if offset < 0:
+                        os.lseek(fd, -got, os.SEEK_CUR)  # the rest is not there: once more, when it is
+                except BlockingIOError:
+                    pass
+                except OSError as error:
+                    if error.errno not in UNABLE:
+                        raise
+                    self._nowait = 0  # a system of files that can't tell
+            if self._nowait:
+                at = os.lseek(fd, 0, os.SEEK_CUR) if offset < 0 else offset
+                if self._beside.ask(("read", at, size), lambda: self.use(fetch, at, size)) is None:
+                    return None
+        return os.read(fd, size) if offset < 0 else os.pread(fd, size, offset)
+
+    def synced(self, call: Hashable, *, data: bool) -> bool | None:
+        """By a thread of its own."""
+        outcome = self._beside.ask(("sync", call), self.datasync if data else self.sync)
+        if outcome is None:
+            return None
+        if outcome.error is not None:
+            raise outcome.error
+        return True
 
     def write(self, data: bytes) -> int:
         """As much as the system takes."""
@@ -58,8 +101,8 @@ class HostFile(Plain):
         return Ready(max(self.use(_left), 0))
 
     def sources(self, write: bool) -> Sources:
-        """None: it always is."""
-        return Sources()
+        """The end of what is being done by a thread of its own; nothing else is waited for."""
+        return Sources(wakes=(self._beside.done,))
 
     def set_flags(self, flags: int) -> None:
         """Only appending can change once it is open."""
@@ -239,6 +282,12 @@ def _set_name_times(at: int, name: bytes, atim: int | None, mtim: int | None) ->
 
 def _set_times(fd: int, atim: int | None, mtim: int | None) -> None:
     os.utime(fd, ns=_times(os.fstat(fd), atim, mtim))
+
+
+def _ends(fd: int, got: int, offset: int) -> bool:
+    """Whether the file ends behind what was read."""
+    end = os.lseek(fd, 0, os.SEEK_CUR) if offset < 0 else offset + got
+    return end >= os.fstat(fd).st_size
 
 
 def _left(fd: int) -> int:

@@ -1,7 +1,7 @@
 """Streams as files: inherited descriptors, bytes, callables, queues.
 
 A descriptor that we did not open is shared with other processes, and its O_NONBLOCK with it: it is never touched.
-Attempts use calls that can't block (RWF_NOWAIT); where the system has none for a kind of descriptor, they ask poll(2)
+Attempts use calls that can't block (RWFNOWAIT); where the system has none for a kind of descriptor, they ask poll(2)
 first and then move no more bytes than it promised room for.
 """
 
@@ -22,17 +22,14 @@ from hostsdk import Notifier
 from ..errno import fault
 from ..types import FileType, Rights
 from .base import File, Ready, Sources
-from .descriptor import Plain, filetype_of
+from .descriptor import NOWAIT, UNABLE, Plain, filetype_of
 
-_NOWAIT: int = getattr(os, "RWF_NOWAIT", 0) if hasattr(os, "preadv") else 0
 #: Bytes that a terminal takes without blocking once it says that it takes any.
 _TTY_ROOM = 256
 #: Bytes moved in one attempt at most.
 _CHUNK = 1 << 20
 #: The same for regular files, whose reads aren't expected to be short.
 _FILE_CHUNK = 1 << 26
-#: What a call answers that the kernel has no way of doing without blocking.
-_UNABLE = {errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS, errno.ESPIPE}
 
 
 class Null(File):
@@ -245,7 +242,7 @@ class Inherited(Plain):
         if write is not None:
             self.rights &= ~(Rights.FD_READ if write else Rights.FD_WRITE)
         self.most = _FILE_CHUNK if self.regular else _CHUNK
-        self._nowait = bool(_NOWAIT) and not self.regular
+        self._nowait = bool(NOWAIT) and not self.regular
         self._room = _TTY_ROOM if self.tty else getattr(select, "PIPE_BUF", 512)
 
     def read(self, size: int) -> bytes | None:
@@ -254,9 +251,9 @@ class Inherited(Plain):
         if self._nowait:
             buffer = bytearray(size)
             try:
-                return bytes(buffer[: self.use(os.preadv, [buffer], -1, _NOWAIT)])
+                return bytes(buffer[: self.use(os.preadv, [buffer], -1, NOWAIT)])
             except OSError as error:
-                if error.errno not in _UNABLE:
+                if error.errno not in UNABLE:
                     raise
                 self._nowait = False
         if not self.regular and self.ready(write=False) is None:
@@ -267,9 +264,9 @@ class Inherited(Plain):
         """What fits."""
         if self._nowait:
             try:
-                return self.use(os.pwritev, [data[:_CHUNK]], -1, _NOWAIT)
+                return self.use(os.pwritev, [data[:_CHUNK]], -1, NOWAIT)
             except OSError as error:
-                if error.errno not in _UNABLE:
+                if error.errno not in UNABLE:
                     raise
                 self._nowait = False
         if self.regular:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+
 from hostsdk import Stored, u8, u16, u32, u64
 
 from ..errno import invalid
 from ..module import host
-from ..state import Ctx
+from ..state import BlockingCtx, Ctx
 from ..types import Filestat, Rights
+from .io import Use, transfer
 from .times import times
 
 #: Kinds of advice.
 _ADVICE = 6
+#: By these two a call that syncs is told from all others, in whatever process it goes on.
+_PROCESS = os.urandom(8).hex()
+_calls = itertools.count()
 
 
 @host.function
@@ -34,18 +41,26 @@ def fd_allocate(ctx: Ctx, fd: u32, offset: u64, size: u64) -> u16:
     return 0
 
 
-@host.function
-def fd_datasync(ctx: Ctx, fd: u32) -> u16:
-    """Have the data written."""
-    ctx.state.fds.get(fd, Rights.FD_DATASYNC).file.datasync()
+@host.restartable
+def fd_datasync(ctx: BlockingCtx, fd: u32) -> u16:
+    """Have the data written. May suspend."""
+    _sync(ctx, fd, Rights.FD_DATASYNC, data=True)
     return 0
 
 
-@host.function
-def fd_sync(ctx: Ctx, fd: u32) -> u16:
-    """Have everything written."""
-    ctx.state.fds.get(fd, Rights.FD_SYNC).file.sync()
+@host.restartable
+def fd_sync(ctx: BlockingCtx, fd: u32) -> u16:
+    """Have everything written. May suspend."""
+    _sync(ctx, fd, Rights.FD_SYNC, data=False)
     return 0
+
+
+def _sync(ctx: BlockingCtx, fd: int, right: int, *, data: bool) -> None:
+    def begin() -> tuple[int, str, int]:
+        return ctx.state.fds.get(fd, right).identity, _PROCESS, next(_calls)
+
+    identity, *call = ctx.once(begin)
+    transfer(ctx, Use(identity, nonblock=False), lambda descriptor: descriptor.file.synced(tuple(call), data=data))
 
 
 @host.function

@@ -18,7 +18,7 @@ from ..errno import fault, invalid
 from ..fdtable import Descriptor
 from ..module import host
 from ..state import BlockingCtx
-from ..types import Rights
+from ..types import FileType, Rights
 from .iovec import Buffers, buffers, gather, scatter, total
 
 T = TypeVar("T")
@@ -57,7 +57,8 @@ def transfer(ctx: BlockingCtx, used: Use, attempt: Callable[[Descriptor], T | No
         except InterruptedError:
             return None  # a signal, which is no guest's business
 
-    if used.nonblock:
+    # As POSIX has it: a regular file is always ready, which here means that a disk is waited for.
+    if used.nonblock and descriptor.file.type != FileType.REGULAR_FILE:
         moved = ctx.once(attempt_now)
         if moved is None:
             raise BlockingIOError
@@ -121,19 +122,22 @@ def fd_write(ctx: BlockingCtx, fd: u32, iovs: u32, count: u32) -> tuple[u16, Sto
 @host.restartable
 def fd_pread(ctx: BlockingCtx, fd: u32, iovs: u32, count: u32, offset: u64) -> tuple[u16, Stored[u32]]:
     """Read from a place of the file; where the descriptor stands doesn't change. May suspend."""
-    room = prepare(ctx, iovs, count)
-    used = use(ctx, fd, Rights.FD_READ | Rights.FD_SEEK)
-    size = total(room)
 
-    if not size:
-        return 0, 0
-
-    def read(descriptor: Descriptor) -> int | None:
-        data = descriptor.file.pread(size, _offset(offset))
+    def read(descriptor: Descriptor, room: Buffers) -> int | None:
+        size = total(room)
+        data = descriptor.file.pread(size, _offset(offset)) if size else b""
         return None if data is None else scatter(ctx, room, data)
 
-    found = ctx.once(lambda: read(used.now(ctx)))
-    return 0, transfer(ctx, used, read) if found is None else found
+    def first() -> tuple[int | None, int, bool, Buffers]:
+        room = buffers(ctx, iovs, count)
+        descriptor = ctx.state.fds.get(fd, Rights.FD_READ | Rights.FD_SEEK)
+        return read(descriptor, room), descriptor.identity, descriptor.nonblock, room
+
+    # Nearly always the bytes are there: what a wait would need is not asked for before.
+    found, identity, nonblock, room = ctx.once(first)
+    if found is None:
+        found = transfer(ctx, Use(identity, nonblock), lambda descriptor: read(descriptor, room))
+    return 0, found
 
 
 @host.restartable
