@@ -77,16 +77,22 @@ class Module:
     _raw: RuntimeModule
 
     @classmethod
-    def from_bytes(cls, data: bytes, *, features: Feature | None = None) -> Self:
-        """Decode and validate. Raises MalformedError, InvalidError (UnsupportedError for an absent feature) or
-        LimitError."""
-        raw = RuntimeModule.load(data) if features is None else RuntimeModule.load(data, features)
-        return cls(raw)
+    def from_bytes(cls, data: bytes, *, features: Feature | None = None, lazy: bool = False) -> Self:
+        """Decode and validate. `lazy` leaves each function's body unread until it is first called: a program of many
+        megabytes is there in a moment, and what is wrong with a body is raised by the call.
+
+        Raises MalformedError, InvalidError (UnsupportedError for an absent feature) or LimitError.
+        """
+        if features is None:
+            return cls(RuntimeModule.load(data, lazy=lazy))
+        return cls(RuntimeModule.load(data, features, lazy=lazy))
 
     @classmethod
-    def from_file(cls, path: str | os.PathLike[str], *, features: Feature | None = None) -> Self:
+    def from_file(
+        cls, path: str | os.PathLike[str], *, features: Feature | None = None, lazy: bool = False
+    ) -> Self:
         """The same for a file. Raises OSError, too."""
-        return cls.from_bytes(Path(path).read_bytes(), features=features)
+        return cls.from_bytes(Path(path).read_bytes(), features=features, lazy=lazy)
 
     @property
     def name(self) -> str | None:

@@ -62,6 +62,7 @@ _COUNT = click.IntRange(min=0)
 @click.option(
     "--features", callback=features, metavar="LIST", help="What the program may use: mvp, 2.0, 3.0, all, NAME, -NAME."
 )
+@click.option("--lazy", is_flag=True, help="Check each function when it is first called: large programs start at once.")
 @click.argument("file", type=click.Path())
 @click.argument("args", nargs=-1, type=click.UNPROCESSED)
 def command(
@@ -80,6 +81,7 @@ def command(
     max_cells: int,
     max_journal: int,
     features: Feature | None,
+    lazy: bool,
     file: str,
     args: tuple[str, ...],
 ) -> None:
@@ -98,6 +100,6 @@ def command(
     )
     folders = (*dirs, *ro_dirs)
     plan = Plan(
-        file, args, env, folders, listen, hosts, invoke, timeout, limits, features, trace=trace, trace_file=trace_file
+        file, args, env, folders, listen, hosts, invoke, timeout, limits, features, trace, trace_file, lazy
     )
     sys.exit(run(plan))

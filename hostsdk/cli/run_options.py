@@ -66,6 +66,8 @@ class Plan:
     #: Whether each host call is told; where the time line is written to.
     trace: bool = False
     trace_file: str | None = None
+    #: Whether each function is checked only when it is first called.
+    lazy: bool = False
 
 
 # What follows reads an option's text; click calls each with the option that it is for, for the error's sake.

@@ -159,7 +159,7 @@ class _Job:
 
     def _module(self) -> Module:
         try:
-            return Module.from_file(self.plan.file, features=self.plan.features)
+            return Module.from_file(self.plan.file, features=self.plan.features, lazy=self.plan.lazy)
         except FileNotFoundError:
             raise Ended(NOT_FOUND, "no such file") from None
         except OSError as error:

@@ -23,11 +23,11 @@ _FLITE_SHA256 = "f975276f4f2a6de78613f197533aac2167d181b77020866d142d594bcc2a0e8
 
 
 @cache
-def packaged(distribution: str, file: str) -> Module:
+def packaged(distribution: str, file: str, lazy: bool = False) -> Module:
     """A module out of a distribution that is installed."""
     for path in importlib.metadata.files(distribution) or ():
         if path.name == file:
-            return Module.from_file(str(path.locate()))
+            return Module.from_file(str(path.locate()), lazy=lazy)
     raise FileNotFoundError(file)
 
 
