@@ -6,7 +6,6 @@ instance is made.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import threading
@@ -96,6 +95,8 @@ class Trace:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write `chrome()` to a file, for chrome://tracing or ui.perfetto.dev. Raises OSError."""
+        import json
+
         with open(path, "w", encoding="utf-8") as file:
             json.dump(self.chrome(), file)
 

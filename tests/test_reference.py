@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import hostsdk
+import hostsdk.testing
 from tests.support.cache import ROOT
 
 REFERENCE = (ROOT / "docs" / "reference.md").read_text()
@@ -64,6 +65,14 @@ def test_every_public_name_is_in_the_reference() -> None:
     """A name on the door has an entry, or a row in one of the tables."""
     shown = set(re.findall(r"auto(?:class|function):: hostsdk\.(\w+)|`(?:hostsdk\.)?(\w+)`", REFERENCE))
     assert sorted(set(PUBLIC) - {name for names in shown for name in names}) == []
+
+
+def test_every_name_for_tests_is_in_its_reference() -> None:
+    """A name on the door `hostsdk.testing` has an entry, and a docstring."""
+    page = (ROOT / "docs" / "reference-testing.md").read_text()
+    shown = set(re.findall(r"auto(?:class|function):: hostsdk\.testing\.(\w+)$", page, re.MULTILINE))
+    assert shown == set(hostsdk.testing.__all__)
+    assert [name for name in shown if not getattr(hostsdk.testing, name).__doc__] == []
 
 
 def test_the_reference_has_nothing_else() -> None:
