@@ -7,7 +7,7 @@ nothing of that package.
 from . import control, snapshot
 from .calls import ExitRequested, Unfinished, conclude, finish, handle_restart, handle_restart_once, run_through
 from .declarations import ExternKind
-from .engine import Engine, EngineConfig, interpreted
+from .engine import Engine, EngineConfig, interpreted, without_native
 from .errors import (
     DivergenceError,
     InstanceAbandoned,
@@ -272,4 +272,5 @@ __all__ = [
     "value_in",
     "value_out",
     "wait",
+    "without_native",
 ]

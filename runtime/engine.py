@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Literal
 
 import attrs
@@ -12,6 +13,7 @@ from .exec.inject import Injector
 from .exec.tier import Tier
 from .exec.wait import Driver, ThreadDriver
 from .features import AVAILABLE, Feature
+from .interp.heat import Heat
 from .interp.tier import Interpreter
 from .module import Module
 
@@ -20,9 +22,16 @@ from .module import Module
 class EngineConfig:
     """How an engine works. Immutable; use `attrs.evolve`."""
 
-    #: Which tiers may run functions. "native" makes machine code of every function that it can, at its first call, and
-    #: takes longer to begin; where there is no native tier, the interpreter runs everything. "auto" weighs.
+    #: Which tiers may run functions. "auto" begins in the interpreter, and makes machine code of what is hot while the
+    #: guest runs on. "native" makes machine code of every function that it can, at its first call, and waits for it.
+    #: Where there is no native tier, the interpreter runs everything.
     tier: Literal["auto", "interpreter", "native"] = "auto"
+    #: Machine code is made in a process of its own, as LLVM may end the process that it works in. Modules that come
+    #: from somebody who can be trusted not to provoke that may be compiled in this one.
+    trusted: bool = False
+    #: Folder in which machine code is kept for the next process. "usual" is what HOSTSDK_CACHE says, or else a folder
+    #: of the user's own; None, or HOSTSDK_CACHE=off, keeps nothing.
+    cache: Path | Literal["usual"] | None = "usual"
     #: Proposals that modules may use.
     features: Feature = AVAILABLE
     #: Whether host functions' callbacks run nested while depth allows, or always on the run loop.
@@ -51,7 +60,7 @@ class Engine:
     def __attrs_post_init__(self) -> None:
         driver = self.config.driver
         object.__setattr__(self, "driver", ThreadDriver(self.config.clock) if driver is None else driver)
-        object.__setattr__(self, "tier", _tier(self.config.tier))
+        object.__setattr__(self, "tier", _tier(self.config))
 
 
 def interpreted(module: Module) -> dict[int, str]:
@@ -68,13 +77,22 @@ def interpreted(module: Module) -> dict[int, str]:
     return kept
 
 
-def _tier(name: str) -> Tier:
-    if name == "native":
-        from .llvm.backend import unavailable
-        from .llvm.tier import NativeTier
+def without_native() -> str | None:
+    """Why there is no native tier here; None where there is."""
+    from .llvm.here import unavailable
 
-        reason = unavailable()
+    return unavailable()
+
+
+def _tier(config: EngineConfig) -> Tier:
+    if config.tier != "interpreter":
+        reason = without_native()
         if reason is None:
-            return NativeTier(Interpreter)
-        logging.getLogger(__name__).warning("no native tier: %s; the interpreter runs everything", reason)
+            from .llvm.choice import choose
+            from .llvm.tier import Interpreters
+
+            interpreters = Interpreters(Interpreter(), Interpreter, Heat)
+            return choose(interpreters, config.tier == "auto", config.trusted, config.cache)
+        level = logging.INFO if config.tier == "auto" else logging.WARNING
+        logging.getLogger(__name__).log(level, "no native tier: %s; the interpreter runs everything", reason)
     return Interpreter()

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter, defaultdict
 
 import pytest
 from hypothesis import settings
 
+from runtime.llvm import choice
+from runtime.llvm.tier import IN_PROCESS, Policy
 from tests.support.spec import SPEC_COUNTS
+
+# What a test finds on disk must not depend on who ran before.
+os.environ["HOSTSDK_CACHE"] = "off"
 
 # No deadline: a slow machine is no defect.
 settings.register_profile("house", deadline=None, print_blob=True)
@@ -33,3 +39,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.write_line(" " * width + "".join(f"{mode:>18}" for mode in modes))
     for row in rows:
         terminalreporter.write_line(f"{row:<{width}}" + "".join(f"{totals[mode][row]:>18}" for mode in modes))
+
+
+def pytest_configure() -> None:
+    """`HOSTSDK_TEST_TIER=eager` has all engines go over to machine code at the first opportunity, at once;
+    `background` has them do so while they run on."""
+    wish = os.environ.get("HOSTSDK_TEST_TIER")
+    if wish:
+        eager = Policy(calls=1, turns=1, resumes=1, levels=(0,), at_once=False, injected=True)
+        choice.HOT = eager  # type: ignore[misc]
+        if wish == "eager":
+            choice._maker = lambda hot, trusted: IN_PROCESS  # type: ignore[assignment]

@@ -8,9 +8,9 @@ from typing import Final
 
 import click
 
-from runtime import EngineConfig
+from runtime import EngineConfig, without_native
 
-_PACKAGES: Final = ("attrs", "cbor2", "click", "rich", "typing_extensions")
+_PACKAGES: Final = ("attrs", "cbor2", "click", "llvmlite", "rich", "typing_extensions")
 
 
 @click.command("info")
@@ -20,13 +20,18 @@ def command() -> None:
         ("hostsdk", _version("hostsdk")),
         ("python", f"{platform.python_version()} ({platform.python_implementation()})"),
         ("system", f"{platform.system()} {platform.machine()}"),
-        ("tiers", "interpreter"),
+        ("tiers", _tiers()),
         ("features", ", ".join(feature.text for feature in EngineConfig().features)),
         *((name, _version(name)) for name in _PACKAGES),
     ]
     width = max(len(name) for name, _ in rows)
     for name, text in rows:
         click.echo(f"{name:{width}}  {text}")
+
+
+def _tiers() -> str:
+    reason = without_native()
+    return f"interpreter ({reason})" if reason else "interpreter, native"
 
 
 def _version(package: str) -> str:

@@ -9,10 +9,12 @@ import click
 from hostsdk import Feature, Limits
 
 from .run_options import (
+    TIERS,
     Advertised,
     Directory,
     HostName,
     Plan,
+    Tier,
     addresses,
     complete_hosts,
     directories,
@@ -63,6 +65,7 @@ _COUNT = click.IntRange(min=0)
     "--features", callback=features, metavar="LIST", help="What the program may use: mvp, 2.0, 3.0, all, NAME, -NAME."
 )
 @click.option("--lazy", is_flag=True, help="Check each function when it is first called: large programs start at once.")
+@click.option("--tier", type=click.Choice(TIERS), default=TIERS[0], show_default=True, help="What executes functions.")
 @click.argument("file", type=click.Path())
 @click.argument("args", nargs=-1, type=click.UNPROCESSED)
 def command(
@@ -82,6 +85,7 @@ def command(
     max_journal: int,
     features: Feature | None,
     lazy: bool,
+    tier: Tier,
     file: str,
     args: tuple[str, ...],
 ) -> None:
@@ -100,6 +104,7 @@ def command(
     )
     folders = (*dirs, *ro_dirs)
     plan = Plan(
-        file, args, env, folders, listen, hosts, invoke, timeout, limits, features, trace, trace_file, lazy
-    )
+        file, args, env, folders, listen, hosts, invoke, timeout, limits, features,
+        tier=tier, trace=trace, trace_file=trace_file, lazy=lazy,
+    )  # fmt: skip
     sys.exit(run(plan))

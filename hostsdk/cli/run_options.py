@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 import attrs
 import click
@@ -15,6 +15,11 @@ _DURATION: Final = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ms|s|m|h)?")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _SIZE: Final = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB)?")
 _BYTES: Final = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+
+
+Tier: TypeAlias = Literal["auto", "interpreter", "native"]
+#: Names for `--tier`, the usual one first.
+TIERS: Final[tuple[Tier, ...]] = ("auto", "interpreter", "native")
 
 
 @attrs.frozen
@@ -63,6 +68,8 @@ class Plan:
     limits: Limits = attrs.field(factory=Limits)
     #: What modules may use; None for all that there is.
     features: Feature | None = None
+    #: What executes functions.
+    tier: Tier = "auto"
     #: Whether each host call is told; where the time line is written to.
     trace: bool = False
     trace_file: str | None = None

@@ -14,6 +14,8 @@ import attrs
 
 from hostsdk import (
     V128,
+    Engine,
+    EngineConfig,
     Execution,
     Exited,
     ExtensionError,
@@ -214,8 +216,9 @@ class _Job:
         return [make(config) for name, make in makers.items() if name in wanted]
 
     def _link(self, module: Module, hosts: list[HostModule[Any]]) -> tuple[Instance, Execution | None]:
+        engine = Engine(EngineConfig(tier=self.plan.tier))
         try:
-            return Instance.begin(module, hosts, limits=self.plan.limits, trace=self.trace)
+            return Instance.begin(module, hosts, limits=self.plan.limits, engine=engine, trace=self.trace)
         except UnlinkableError as error:
             raise Ended(UNUSABLE, f"unlinkable: {error}", advice=_advice(module, hosts)) from None
         except LimitError as error:

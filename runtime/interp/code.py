@@ -34,6 +34,8 @@ WAIT = 7  # an atomic wait: a function of the engine's own
 # From here on: in place of the frame at hand.
 TAIL = 8  # return_call
 TAIL_INDIRECT = 9  # return_call_indirect
+MACHINE = 10  # a function's entry, where another tier runs the function
+ONWARDS = 11  # a loop's header, reached by a branch, where another tier goes on
 
 
 @attrs.frozen(eq=False)
@@ -103,3 +105,7 @@ class Prepared:
     entry: Block = attrs.field(factory=list)
     #: Check points by byte offset, for going on from a record.
     points: dict[int, Site] = attrs.field(factory=dict)
+    #: The blocks that branches back come to, by the loop's byte offset.
+    loops: dict[int, Block] = attrs.field(factory=dict)
+    #: The first block, where another tier has taken the entry, with its check point.
+    first: Block | None = None

@@ -15,32 +15,45 @@ from ..errors import Trap, TrapCode
 from ..exec.atomic import WAITS
 from ..exec.context import ExecContext
 from ..exec.groups import arrive
-from ..exec.host import enter, invoke, unwind
+from ..exec.host import enter, unwind
 from ..exec.poll import check
 from ..exec.state import Suspended
 from ..instances.exception import ExnInst, WasmException
 from ..instances.func import FuncInst, TailCall, Unwind, WasmFunc
 from ..values import Value
-from .code import CALL, INVOKE, LOOP, RETURN, TAIL, THROW, THROW_REF, WAIT, Block, Guard, Prepared, Registers, Site
+from .code import (
+    CALL,
+    INVOKE,
+    LOOP,
+    MACHINE,
+    ONWARDS,
+    RETURN,
+    TAIL,
+    THROW,
+    THROW_REF,
+    WAIT,
+    Block,
+    Guard,
+    Prepared,
+    Registers,
+    Site,
+)
 from .spill import entry_frame, func_of, site_frame, spill_callers
 
 #: What a handler raises for an access out of bounds.
 _OUT_OF_BOUNDS = (struct.error, IndexError, OverflowError)
 #: Gives a function's code, preparing it at first.
 Preparer: TypeAlias = Callable[[WasmFunc], Prepared]
-#: Whether another tier runs a function.
-Outside: TypeAlias = Callable[[ExecContext, WasmFunc], bool]
 
 
 class Machine:
     """One run of the interpreter within an execution: the frame at hand and those that wait for it."""
 
-    __slots__ = ("base", "cells", "cells_before", "ctx", "gone", "outside", "prepared", "room", "stack", "word")
+    __slots__ = ("base", "cells", "cells_before", "ctx", "gone", "prepared", "room", "stack", "word")
 
-    def __init__(self, ctx: ExecContext, prepared: Preparer, size: int, outside: Outside | None = None) -> None:
+    def __init__(self, ctx: ExecContext, prepared: Preparer, size: int) -> None:
         self.ctx = ctx
         self.prepared = prepared
-        self.outside = outside
         self.word = ctx.requests.word
         #: Frames that wait for a callee, outermost first: the call's site and the registers.
         self.stack: list[tuple[Site, Registers]] = []
@@ -59,7 +72,8 @@ class Machine:
         where: Any = None
         func: FuncInst
         args: tuple[Value, ...]
-        word, stack, outside = self.word, self.stack, self.outside
+        word, stack = self.word, self.stack
+        result: tuple[Value, ...] | TailCall
         while True:
             try:
                 while True:
@@ -75,21 +89,26 @@ class Machine:
                                 if word[0]:
                                     self._poll_loop(site, regs)
                                 site = None
-                            elif kind == CALL and outside is None:
+                            elif kind == CALL:
                                 regs = self._call(site, regs)
                                 ops, term, site, where = site.target.entry  # type: ignore[union-attr]  # set by _call
                             elif kind == RETURN:
                                 if not stack:
                                     return self._finish(site, regs)
                                 regs, (ops, term, site, where) = self._return(site, regs)
+                            elif kind >= MACHINE:
+                                break
                             else:
                                 func, args = self._callee(site, regs)
-                                if not isinstance(func, WasmFunc) or (outside is not None and outside(self.ctx, func)):
+                                if not isinstance(func, WasmFunc):
                                     break
                                 regs, (ops, term, site, where) = self._enter(site, regs, func, args)
                     except _OUT_OF_BOUNDS:
                         raise Trap(TrapCode.OUT_OF_BOUNDS_MEMORY) from None
-                    result = self._host(site, regs, func, args)
+                    if site.kind >= MACHINE:
+                        result = self._elsewhere(site, regs)
+                    else:
+                        result = self._host(site, regs, func, args)
                     if isinstance(result, TailCall):
                         regs, block = self._enter(site, regs, result.func, result.args)  # type: ignore[arg-type]
                         continue
@@ -123,7 +142,7 @@ class Machine:
         else:
             callee = [regs[0], *target.tail]
         self._push(site, regs, target)
-        if self.word[0]:
+        if self.word[0] and target.first is None:
             self._poll_entry(target, callee)
         return callee
 
@@ -140,7 +159,7 @@ class Machine:
         """Whom a site calls, and with what. Traps where an indirect call has no right target."""
         args = site.take(regs) if site.take is not None else tuple([regs[i] for i in site.slots])
         kind = site.kind
-        if kind in (INVOKE, TAIL, CALL):
+        if kind in (INVOKE, TAIL):
             return regs[0].funcs[site.index], args
         if kind in (THROW, THROW_REF):
             raise _exception(site, regs, args)
@@ -169,7 +188,7 @@ class Machine:
                 self.ctx.counters.wasm_calls += 1
         else:
             self._push(site, regs, code)
-        if self.word[0]:
+        if self.word[0] and code.first is None:
             self._poll_entry(code, callee)
         return callee, code.entry
 
@@ -200,16 +219,13 @@ class Machine:
     def _host(
         self, site: Site, regs: Registers, func: FuncInst, args: tuple[Value, ...]
     ) -> tuple[Value, ...] | TailCall:
-        """Call a function of another tier; or host functions, until one returns or asks for a function of a module in
-        its place."""
+        """Call host functions, until one returns or asks for a function of a module in its place."""
         ctx = self.ctx
         ctx.depth, ctx.cells = self.base + len(self.stack), self.cells
         if site.kind >= TAIL:
             ctx.depth, ctx.cells = ctx.depth - 1, ctx.cells - len(regs)
             self.gone = regs
         try:
-            if isinstance(func, WasmFunc):
-                return invoke(ctx, func, args)
             while not isinstance(func, WasmFunc):
                 result = enter(ctx, func, regs[0], args)
                 if not isinstance(result, TailCall):
@@ -230,6 +246,25 @@ class Machine:
         regs[site.dest : site.dest + len(values)] = values
         return regs, site.next  # type: ignore[return-value]  # every call site has one
 
+    def _elsewhere(self, site: Site, regs: Registers) -> tuple[Value, ...]:
+        """Have another tier run the function at hand from its entry, or go on with it at a loop. The frame is that
+        tier's from here on, and its results are the function's."""
+        ctx = self.ctx
+        func = func_of(site.code, regs)
+        onwards = site.kind == ONWARDS
+        if onwards and self.word[0]:
+            self._poll_loop(site, regs)
+        frame = site_frame(site, regs) if onwards else None
+        ctx.depth, ctx.cells = self.base + len(self.stack), self.cells
+        self.gone = regs
+        try:
+            if frame is not None:
+                return ctx.tier.resume(ctx, frame, None)
+            ctx.depth, ctx.cells = ctx.depth - 1, ctx.cells - len(regs)
+            return ctx.tier.call(ctx, func, tuple(regs[1 : 1 + len(func.type.params)]))
+        except Unwind:
+            spill_callers(ctx, self.stack)
+            raise
     # Exceptions ----------------------------------------------------------------------------------------------------
 
     def _catch(self, error: WasmException, site: Site | None, regs: Registers) -> tuple[Registers, Block] | None:

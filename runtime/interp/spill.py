@@ -50,7 +50,7 @@ def refill(code: Prepared, frame: WasmFrame, inbox: tuple[Value, ...] | None) ->
     for local, value in zip(layout.live, slots, strict=False):
         regs[1 + local] = value
     if layout.kind == "entry":
-        return regs, code.entry
+        return regs, code.first or code.entry
     site = code.points[layout.pc]
     for place, value in zip(site.below, slots[len(layout.live) :], strict=True):
         if not isinstance(place, Const):

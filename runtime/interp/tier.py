@@ -11,7 +11,7 @@ from ..instances.exception import WasmException
 from ..instances.func import WasmFunc
 from ..values import Value
 from .code import Prepared
-from .loop import Machine, Outside, caught
+from .loop import Machine, Preparer, caught
 from .prepare import prepare
 from .spill import entry_frame, refill
 
@@ -40,20 +40,20 @@ class Interpreter:
 
     name = "interpreter"
 
-    def __init__(self, outside: Outside | None = None) -> None:
-        self._outside = outside
+    def __init__(self, find: Preparer = prepared) -> None:
+        self._find = find
 
     def call(self, ctx: ExecContext, func: WasmFunc, args: tuple[Value, ...]) -> tuple[Value, ...]:
         """Call `func`. May suspend."""
         requests = ctx.requests
-        find = prepared if requests.steps is None else prepared_counting
+        find = self._find if requests.steps is None else prepared_counting
         code = find(func)
         if ctx.depth >= ctx.limits.frames or ctx.cells + code.size > ctx.limits.cells:
             raise Trap(TrapCode.STACK_OVERFLOW)
         if ctx.counters.count_wasm_calls:
             ctx.counters.wasm_calls += 1
         regs = [func.instance, *args, *code.tail]
-        if requests.word[0]:
+        if requests.word[0] and code.first is None:
             found = check(requests)
             if found is not None:
                 ctx.depth += 1
@@ -61,7 +61,7 @@ class Interpreter:
                 ctx.spilled.append(entry_frame(code, regs))
                 unwind(ctx, found)
         ctx.depth += 1
-        return Machine(ctx, find, code.size, self._outside).run(regs, code.entry)
+        return Machine(ctx, find, code.size).run(regs, code.entry)
 
     def resume(
         self,
@@ -71,10 +71,10 @@ class Interpreter:
         thrown: WasmException | None = None,
     ) -> tuple[Value, ...]:
         """Go on in a recorded frame. May suspend."""
-        find = prepared if ctx.requests.steps is None else prepared_counting
+        find = self._find if ctx.requests.steps is None else prepared_counting
         code = find(frame.func)
         ctx.cells -= code.size  # the machine counts it from here on
         regs, block = refill(code, frame, inbox)
         if thrown is not None:
             block = caught(code.points[frame.pc].guard, regs, thrown.exn) or block
-        return Machine(ctx, find, code.size, self._outside).run(regs, block)
+        return Machine(ctx, find, code.size).run(regs, block)

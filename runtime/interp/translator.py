@@ -110,6 +110,7 @@ class Translator:
     def header(self, plain: Block, checked: Block, site: Site) -> None:
         """`checked` is to be `plain` with `site` in front, once that is filled."""
         checked[2] = site
+        self.code.loops[site.pc] = checked
         self._headers.append((plain, checked))
 
     def done(self) -> Prepared:

@@ -41,7 +41,7 @@ REAL: Final = 72
 INDIRECT: Final = 80
 #: Operands and results of a request.
 ARGS: Final = 88
-#: What is left of the limits to the call under way; see `LEFT_SHIFT`.
+#: What is left of the limits to the call under way; see `left`.
 LEFT: Final = 232
 #: Support functions, by the constants below.
 SUPPORT: Final = 96
@@ -77,13 +77,6 @@ SPILL_SIZES: Final = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 #: the interpreter. The area always has room for one of these.
 MAX_SLOTS: Final = 2048
 SPILL_AREA: Final = 1 << 17
-#: How many frames and cells (`Limits`) may still be used goes from caller to callee as one number: frames in the
-#: lower bits, the topmost of which is set when they are used up; cells in those above, a negative number when they are.
-LEFT_SHIFT: Final = 20
-MAX_FRAMES: Final = (1 << LEFT_SHIFT - 1) - 1
-MAX_CELLS: Final = (1 << 62 - LEFT_SHIFT) - 1
-USED_UP: Final = -(1 << 63) | 1 << LEFT_SHIFT - 1
-
 #: An access whose offset and width together are no more than this is first compared with the memory's size at the
 #: function's start less as much. That is one comparison with a register; only what lies in the last bytes, or in what
 #: the memory has grown by since, is looked at more closely.
@@ -140,6 +133,7 @@ IR_TYPES: Final[dict[ValType, str]] = {
     I32: "i32", I64: "i64", F32: "float", F64: "double", V128: VECTOR,
     FUNCREF: "i64", EXTERNREF: "i64", EXNREF: "i64",
 }  # fmt: skip
+_LETTERS: Final = {"i32": "i", "i64": "l", "float": "f", "double": "d", VECTOR: "v"}
 
 
 class Unsupported(Exception):
@@ -166,19 +160,15 @@ def callable_from_code(type_: FuncType) -> bool:
 
 def signature_key(type_: FuncType) -> str:
     """Tells signatures apart as code sees them: `ii_l` for `(i32 i32) -> (i64)`, a reference being an `l`."""
-    letters = {"i32": "i", "i64": "l", "float": "f", "double": "d", VECTOR: "v"}
-    params, results = ("".join(letters[ir_type(t)] for t in types) for types in (type_.params, type_.results))
+    params, results = ("".join(_LETTERS[ir_type(t)] for t in types) for types in (type_.params, type_.results))
     return f"{params}_{results}"
 
 
-def pack_left(frames: int, cells: int) -> int:
-    """What is left, as code has it; at most `MAX_FRAMES` and `MAX_CELLS`."""
-    return cells << LEFT_SHIFT | frames
-
-
-def unpack_left(left: int) -> tuple[int, int]:
-    """Frames and cells that are left."""
-    return left & MAX_FRAMES, left >> LEFT_SHIFT
+def signature_of(key: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The IR types of parameters and results that a key stands for."""
+    types = {letter: type_ for type_, letter in _LETTERS.items()}
+    params, _, results = key.partition("_")
+    return tuple([types[letter] for letter in params]), tuple([types[letter] for letter in results])
 
 
 @attrs.frozen(eq=False)

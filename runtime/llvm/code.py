@@ -1,4 +1,4 @@
-"""What machine code there is of a module: made function by function, or at once where the module is small."""
+"""What machine code there is of a module, and what has been ordered."""
 
 from __future__ import annotations
 
@@ -6,97 +6,180 @@ import logging
 import threading
 import weakref
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from ..instances.func import WasmFunc
+from ..instances.instance import Instance
 from ..module import Module
-from . import abi
-from .backend import CompileError, compile_ir
-from .builder import PREAMBLE
-from .function import Emitted, emit
-from .loader import Code, LoadError, load
-from .support import SUPPORT, THUNK, thunks
 
 if TYPE_CHECKING:
+    from .cache import Cache
     from .image import Image
+    from .installed import Installed
+    from .product import Order, Product
 
 log = logging.getLogger(__name__)
 
-#: Bytes of bodies up to which a module is compiled as a whole when its first function is wanted.
+#: Bytes of bodies up to which a module is compiled as a whole when its first function is wanted at once.
 _SMALL: Final = 1 << 16
-#: The code generator's levels: quick to compile, quick to run.
-QUICK: Final = 0
-GOOD: Final = 2
+
+
+class Maker(Protocol):
+    """Who makes code."""
+
+    def order(self, code: ModuleCode, order: Order) -> None:
+        """Have `code.add` called with the product, now or later, in any thread; never if that can't be."""
+
+
+class Heat(Protocol):
+    """The interpreter's side: code with counters, which hands functions and loops over."""
+
+    def find(self, func: WasmFunc) -> Any:
+        """The code of a function; the interpreter alone knows the form."""
+
+    def replace(self, index: int) -> None: ...
+
+    def replace_loop(self, index: int, pc: int) -> None: ...
 
 
 class ModuleCode:
-    """Code of one module, shared by all its instances. Any thread may ask."""
+    """Code of one module, shared by all its instances. Any thread may ask.
 
-    def __init__(self, module: Module, level: int, only: Callable[[int], bool] | None = None) -> None:
+    Most modules that run never have any: what machine code needs is imported when there is the first of it.
+    """
+
+    def __init__(
+        self,
+        module: Module,
+        maker: Maker,
+        levels: tuple[int, ...],
+        only: Callable[[int], bool] | None = None,
+        at_once: bool = True,
+        cache: Cache | None = None,
+    ) -> None:
         self.module = module
-        self.level = level
-        self.layout = abi.BlockLayout(module)
+        self.levels = levels
         self.imported = module.imported_funcs
         #: By function index: its code, or None for one that the interpreter keeps. What is not there is not made yet.
         self.made: dict[int, int | None] = {}
+        #: The same by the byte offset of a check point: code that goes on there.
+        self.points: dict[int, int | None] = {}
         if only is not None:
             self.made.update({code.index: None for code in module.decls.codes if not only(code.index)})
+        self._only = only
+        #: Whether code is made when it is first asked for, and waited for.
+        self.at_once = at_once
+        self.heat: Heat
+        #: Where code is kept, and whether what is there has all the support code that it needs.
+        self.cache = cache
+        self.complete = False
         #: Functions whose code has no check point.
         self.leaves: set[int] = set()
         self.images: weakref.WeakSet[Image] = weakref.WeakSet()
-        self._lock = threading.Lock()
-        self._codes: list[Code] = []
-        env = module.env
-        types = [*env.funcs, *env.signatures]
-        found = iter(SUPPORT.ways([type_ for type_ in types if abi.callable_from_code(type_)]))
-        ways = [next(found) if abi.callable_from_code(type_) else (0, 0) for type_ in types]
-        count = len(env.funcs)
-        #: By function index: the way in.
-        self.enters = [way[0] for way in ways[:count]]
-        numbers = [*range(count), *[abi.FROM_TABLE] * len(env.types)]
-        self._thunks = thunks([(number, way[1]) for number, way in zip(numbers, ways, strict=True)])
-        #: What stands in for the code of a function, and for each type what calls one of another instance.
-        self.outs = [self._thunks.start + THUNK * i for i in range(count)]
-        self.strangers = [self._thunks.start + THUNK * (count + i) for i in range(len(env.types))]
+        #: How often a frame at a check point was gone on with by the interpreter.
+        self.resumed: dict[int, int] = {}
+        #: The code itself, and what it needs; None as long as there is none.
+        self.installed: Installed | None = None
+        self._maker = maker
+        self._lock = threading.RLock()
+        self._ordered: set[int | tuple[int, int]] = set()
+
+    # Asking -------------------------------------------------------------------------------------------------------
+
+    def has(self, index: int) -> bool:
+        """Whether there is code of a function."""
+        return self.made.get(index) is not None
+
+    def has_loop(self, pc: int) -> bool:
+        """Whether there is code that goes on at a loop."""
+        return self.points.get(pc) is not None
+
+    def hot(self, instance: Instance, index: int, pc: int | None) -> None:
+        """Order code of a function that is called often, or of a loop that goes round often."""
+        if self._only is None or self._only(index):
+            self.want([index], [] if pc is None else [(index, pc)])
+
+    def want(self, functions: Iterable[int], points: Iterable[tuple[int, int]] = ()) -> None:
+        """Order code of what has not been ordered yet."""
+        with self._lock:
+            new = [index for index in functions if index not in self.made and index not in self._ordered]
+            places = [each for each in points if each[1] not in self.points and each not in self._ordered]
+            if not new and not places:
+                return
+            self._ordered.update(new, places)
+        from .product import Order
+
+        self.order(Order(self.levels[0], tuple(new), tuple(places)))
+
+    def order(self, order: Order) -> None:
+        """Have the maker carry out an order. Whatever fails in that, the interpreter carries on."""
+        try:
+            self._maker.order(self, order)
+        except Exception as error:  # of ours or the system's: no thread, no memory
+            log.warning("no machine code for %d parts of %s: %r", order.parts, self.module.name, error)
 
     def of(self, index: int) -> int | None:
-        """The code of one of the module's own functions, which is made now if it has to be; None where the
-        interpreter keeps the function."""
-        try:
-            return self.made[index]
-        except KeyError:
-            pass
+        """The code of one of the module's own functions; None where the interpreter has to run it."""
+        if self.at_once and index not in self.made:
+            codes = self.module.decls.codes
+            small = codes[-1].end - codes[0].start <= _SMALL
+            self.want([code.index for code in codes] if small else [index])
+        return self.made.get(index)
+
+    def now_at(self, index: int, pc: int) -> int | None:
+        """The same of a check point."""
+        if pc not in self.points and (self._only is None or self._only(index)):
+            self.want([], [(index, pc)])
+        return self.points.get(pc)
+
+    # New code -----------------------------------------------------------------------------------------------------
+
+    def base(self) -> Installed:
+        """What the code needs, built now if it has to be."""
         with self._lock:
-            if index not in self.made:
-                self._make(index)
-            return self.made[index]
+            if self.installed is None:
+                from .installed import Installed
 
-    def _make(self, index: int) -> None:
-        codes = self.module.decls.codes
-        indexes: Iterable[int] = (index,)
-        if codes[-1].end - codes[0].start <= _SMALL:
-            indexes = [code.index for code in codes if code.index not in self.made]
-        texts: dict[int, Emitted] = {}
-        for each in indexes:
-            try:
-                texts[each] = emit(self.layout, each)
-            except abi.Unsupported as error:
-                log.debug("%s stays with the interpreter: %s", self.module.func_name(each), error)
-                self.made[each] = None
-        if texts:
-            self._compile(texts)
+                self.installed = Installed(self)
+            return self.installed
 
-    def _compile(self, texts: dict[int, Emitted]) -> None:
-        try:
-            code = load(compile_ir(PREAMBLE + "".join([made.text for made in texts.values()]), self.level))
-        except (CompileError, LoadError) as error:
-            log.warning("no machine code for %d functions of %s: %s", len(texts), self.module.name, error)
-            self.made.update(dict.fromkeys(texts))
+    def lacking(self) -> tuple[str, ...]:
+        """Keys of the support code that has to be made with the next order."""
+        base = self.base()
+        if self.cache is not None and not self.complete:
+            # What this process has may not be there in the next one.
+            return base.support
+        return base.lacking()
+
+    def add(self, product: Product) -> None:
+        """Take code that has been made. What can't be loaded stays with the interpreter."""
+        with self._lock:
+            self.base().add(product)
+        if self.cache is not None and not product.fault:
+            self.complete = self.complete or bool(product.support)
+            self.cache.save(self.module, product)
+
+    def recall(self) -> None:
+        """Take what has been kept. Of what is there in the quick form alone, the better is ordered when it turns out
+        to be of use; see `upgrade`."""
+        kept = [] if self.cache is None else self.cache.load(self.module)
+        if self.at_once:
+            kept = [product for product in kept if product.order.level == self.levels[-1]]
+        if not kept:
             return
-        self._codes.append(code)
-        for index, made in texts.items():
-            if made.leaf:
-                self.leaves.add(index)
-            address = code.symbols[f"f{index}"]
-            self.made[index] = address
-            for image in list(self.images):
-                image.install(index, address)
+        with self._lock:
+            base = self.base()
+            # Whatever brings the support code comes first.
+            kept.sort(key=lambda product: (not product.support, product.order.level))
+            if not set(base.support) <= set(kept[0].order.support):
+                return
+            self.complete = True
+            for product in kept:
+                self._ordered.update(product.order.functions, product.order.points)
+                base.add(product, later=True)
+
+    def upgrade(self) -> None:
+        """Order the better form of what was kept in the quick one."""
+        if self.installed is not None and not self.at_once:
+            with self._lock:
+                self.installed.upgrade()

@@ -11,7 +11,7 @@ arithmetic stays loose, which keeps settling out of loops.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import attrs
@@ -61,6 +61,8 @@ class Label:
     #: What was known of addresses at its beginning, which is known at its end as well.
     checked: Checked = attrs.field(factory=dict)
     loop: Loop | None = None
+    #: A loop that the code began in the midst of: those who branch back come to the whole loop, behind its end.
+    begun: bool = False
 
 
 @attrs.define(eq=False)
@@ -80,11 +82,18 @@ class Loop:
 
 
 class Emitter(Builder):
-    """One body being emitted. The files in `lower` do the instructions."""
+    """One body being emitted. The files in `lower` do the instructions.
 
-    def __init__(self, layout: abi.BlockLayout, index: int) -> None:
+    With a `point`, the code begins at that check point, with the record's slots in `%room`, and leaves the results
+    there.
+    """
+
+    def __init__(self, layout: abi.BlockLayout, index: int, point: Layout | None = None) -> None:
         super().__init__()
         self.layout = layout
+        self.point = point
+        #: Lowers the instructions from one place up to another.
+        self.run: Callable[[int, int], None]
         self.module: Module = layout.module
         self.body = self.module.body(index)
         self.side = self.body.side
@@ -97,7 +106,7 @@ class Emitter(Builder):
         self.loose: frozenset[int] = frozenset()
         self.stack: list[Operand] = []
         params = len(self.type.params)
-        self.locals = [f"%p{i}" for i in range(params)] + [_initial(t) for t in self.side.locals[params:]]
+        self.locals = [f"%p{i}" for i in range(params)] + [initial(t) for t in self.side.locals[params:]]
         self.labels: list[Label] = []
         #: The instruction at hand: its place among `ops`, and its byte offset.
         self.at = -1
@@ -305,13 +314,17 @@ class Emitter(Builder):
         self.lines += self.cold
         if self.leaves:
             self.start("leave")
-            self.emit(leaving(self.results))
+            self.emit(leaving(self.results if self.point is None else ()))
+        if self.point is not None:
+            head = f"define i32 @r{self.point.pc}(ptr %inst, ptr %code, ptr %room, i64 %given) #0 {{\nstart:"
+            return "\n".join([head, *self.prologue, *self.lines, "}\n"])
         params = "".join([f", {t} %p{i}" for i, t in enumerate(map(abi.ir_type, self.type.params))])
         head = f"define {self.returned} @f{self.index}(ptr %inst, i64 %given{params}) #0 {{\nstart:"
         return "\n".join([head, *self.prologue, *self.lines, "}\n"])
 
 
-def _initial(type_: ValType) -> str:
+def initial(type_: ValType) -> str:
+    """What a local of this type begins with."""
     return str(abi.NULL) if type_.is_ref else ZERO[abi.ir_type(type_)]
 
 
@@ -339,5 +352,5 @@ def differing(rows: Sequence[list[str]]) -> list[int]:
 
 __all__ = [
     "GUEST", "INVARIANT", "OURS", "RARELY", "ZERO", "Edge", "Emitter", "Label", "Loop", "Op", "Operand",
-    "differing", "leaving", "return_type",
+    "differing", "initial", "leaving", "return_type",
 ]  # fmt: skip

@@ -27,6 +27,7 @@ class Row:
 
     def __init__(self, types: Sequence[ValType]) -> None:
         self.types = tuple(types)
+        self.size = room_of(self.types)
         self.places = tuple(accumulate([type_.slot for type_ in types[:-1]], initial=0))[: len(types)]
         codes = [_CODES.get(type_) for type_ in types]
         self._whole = None if None in codes else struct.Struct("<" + "".join(filter(None, codes)))
@@ -44,6 +45,34 @@ class Row:
         if self._whole is not None:
             return self._whole.unpack_from(room)
         return tuple([get(room, at, type_, refs) for at, type_ in zip(self.places, self.types, strict=True)])
+
+
+def room_of(types: Sequence[ValType]) -> int:
+    """How many bytes values of these types take up."""
+    return sum([type_.slot for type_ in types])
+
+
+def put_all(
+    room: memoryview, at: int, types: Sequence[ValType], values: Sequence[Value], refs: dict[int, object]
+) -> None:
+    """Write values one behind the other."""
+    for type_, value in zip(types, values, strict=True):
+        put(room, at, type_, value, refs)
+        at += type_.slot
+
+
+def addressed(room: memoryview, frame: WasmFrame, refs: dict[int, object]) -> None:
+    """Write the slots of a record as code has them: references by their address."""
+    raw = frame.raw[_HEAD.size :]
+    room[: len(raw)] = raw
+    if not frame.handles:
+        return
+    at = 0
+    for type_ in frame.layout.types:
+        if type_.is_ref:
+            handle = _SLOT.unpack_from(room, at)[0]
+            put(room, at, type_, None if handle == abi.NULL else frame.handles[handle], refs)
+        at += type_.slot
 
 
 def put(room: memoryview, at: int, type_: ValType, value: Value, refs: dict[int, object]) -> None:
@@ -110,7 +139,7 @@ class Points:
         if point is None:
             index = self.function(pc)
             layout = self._instance.module.body(index).by_pc[pc]
-            size = _HEAD.size + sum([type_.slot for type_ in layout.types])
+            size = _HEAD.size + room_of(layout.types)
             point = Point(index, layout, size, any(type_.is_ref for type_ in layout.types))
             self._known[pc] = point
         return point

@@ -1,15 +1,19 @@
-"""One function: from its checked body to the text of its IR."""
+"""One function: from its checked body to the text of its IR, whole or from a check point on."""
 
 from __future__ import annotations
+
+from functools import partial
+from typing import Any
 
 import attrs
 
 from ..errors import TrapCode
 from ..instr.control import OPENING
-from . import abi
+from ..types import ValType
+from . import abi, left
 from .abi import Unsupported
 from .analysis import scan
-from .emitter import Emitter, Label
+from .emitter import Emitter, Label, initial
 from .lower import atomic, call, control, convert, memory, numeric, simd, simd_float, table, variable
 from .lower.control import poll
 from .lower.registry import LOWERINGS
@@ -29,18 +33,28 @@ class Emitted:
     leaf: bool
 
 
-def emit(layout: abi.BlockLayout, index: int) -> Emitted:
-    """The definition of `f<index>`. Raises Unsupported for what this tier leaves to the interpreter."""
-    e = Emitter(layout, index)
+def emit(layout: abi.BlockLayout, index: int, pc: int | None = None) -> Emitted:
+    """The definition of `f<index>`; or that of `r<pc>`, which goes on at a check point of that function. Raises
+    Unsupported for what this tier leaves to the interpreter."""
+    body = layout.module.body(index)
+    e = Emitter(layout, index, None if pc is None else body.by_pc[pc])
     side = e.side
     if len(side.locals) + side.max_height > _CELLS:
         raise Unsupported(f"{len(side.locals)} locals and {side.max_height} operands")
     known = scan(e.body, len(e.type.params))
     e.assigned, e.loose = known.assigned, known.loose
+    e.run = partial(_run, e)
     e.labels.append(Label(side.func, e.name(), e.results))
-    _enter(e, known.leaf)
+    e.run(_enter(e, known.leaf) if e.point is None else _go_on(e), len(e.body.ops))
+    if e.here is not None:
+        _return(e)
+    return Emitted(e.finish(), known.leaf)
+
+
+def _run(e: Emitter, start: int, stop: int) -> None:
     unreached = 0
-    for at, (pc, row, immediate) in enumerate(e.body.ops):
+    for at in range(start, stop):
+        pc, row, immediate = e.body.ops[at]
         e.at, e.pc = at, pc
         if e.here is None and (unreached or row.name not in ("else", "end")):
             # Only the nesting matters here.
@@ -50,27 +64,81 @@ def emit(layout: abi.BlockLayout, index: int) -> Emitted:
         if lowering is None:
             raise Unsupported(row.name)
         lowering(e, immediate)
-    if e.here is not None:
-        _return(e)
-    return Emitted(e.finish(), known.leaf)
 
 
-def _enter(e: Emitter, leaf: bool) -> None:
+def _enter(e: Emitter, leaf: bool) -> int:
     """The limits, and the check point at a function's entry, which costs nothing: a request raises the address that
     the stack is compared with anyway. A function that calls nobody and doesn't loop is over before a request could
-    matter, and the stack's reserve has room for it."""
-    size = 1 + len(e.side.locals) + e.side.max_height
-    e.left = e.value(f"sub i64 %given, {(size << abi.LEFT_SHIFT) + 1}")
-    rest = e.value(f"and i64 {e.left}, {abi.USED_UP}")
+    matter, and the stack's reserve has room for it. The place of the first instruction."""
+    _charge(e)
+    rest = e.value(f"and i64 {e.left}, {left.USED_UP}")
     rare = e.value(f"icmp ne i64 {rest}, 0")
     e.trap_if(rare, TrapCode.STACK_OVERFLOW)
     if not leaf:
         stack = e.value("call ptr @llvm.stacksave.p0()")
         at = e.value(f"ptrtoint ptr {stack} to i64")
         poll(e, e.value(f"icmp ult i64 {at}, {e.ours('i64', '%inst', abi.LIMIT)}"), at, None)
+    return 0
+
+
+def _charge(e: Emitter) -> None:
+    size = 1 + len(e.side.locals) + e.side.max_height
+    e.left = e.value(f"sub i64 %given, {(size << left.SHIFT) + 1}")
+
+
+def _go_on(e: Emitter) -> int:
+    """Locals and operands as the record has them, and the labels of all blocks around. The record was counted among
+    the frames before, and its check has been made. The place of the first instruction."""
+    if e.point is None:
+        raise ValueError("a function goes on from a check point")
+    point = e.point
+    _charge(e)
+    offset = 0
+    values: list[tuple[str, str]] = []
+    for type_ in point.types:
+        kind = abi.ir_type(type_)
+        values.append((kind, e.ours(kind, "%room", offset)))
+        offset += type_.slot
+    e.locals = list(map(initial, e.side.locals))
+    for local, (_, text) in zip(point.live, values, strict=False):
+        e.locals[local] = text
+    e.stack = values[len(point.live) :]
+    start = max(point.index, 0)
+    if point.kind == "call":
+        start += 1
+        for type_ in _awaited(e, point.index):
+            kind = abi.ir_type(type_)
+            e.push(kind, e.ours(kind, "%room", offset))
+            offset += type_.slot
+    inside = [block for at, block in e.side.blocks.items() if at < point.index < block.end]
+    for block in sorted(inside, key=lambda block: block.start):
+        loop = block.kind == "loop"
+        if block.kind not in ("block", "loop", "if"):
+            raise Unsupported(block.kind)
+        types = tuple(map(abi.ir_type, block.params if loop else block.results))
+        e.labels.append(Label(block, e.name(), types, before=e.locals[:], begun=loop))
+    return start
+
+
+def _awaited(e: Emitter, index: int) -> tuple[ValType, ...]:
+    _, row, immediate = e.body.ops[index]
+    target: Any = immediate  # its form belongs to the row
+    if row.name == "call":
+        return e.module.func_type(target).results
+    if row.name == "call_indirect":
+        return e.module.decls.functype(int(target[1])).results
+    raise Unsupported(row.name)
 
 
 def _return(e: Emitter) -> None:
+    if e.point is not None:
+        offset = 0
+        for (type_, text), result in zip(e.take(len(e.results)), e.type.results, strict=True):
+            wide, value = e.widened(type_, text)
+            e.keep(wide, value, "%room", offset)
+            offset += result.slot
+        e.emit("ret i32 0")
+        return
     if not e.results:
         e.emit("ret i32 0")
         return

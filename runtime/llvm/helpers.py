@@ -35,7 +35,12 @@ def _poll(image: Image, immediate: int) -> None:
         found = check(ctx.requests)
         if found is not None:
             unwind(ctx, found)
+    better, image.better = image.better, False
     image.listen()
+    if better and not ctx.hosts:
+        # The run loop takes each frame to the best code that there is for it. A host function that waits beneath
+        # would have to be entered again for that.
+        unwind(ctx, None)
     if 0 < stack < image.limit:
         # The end of the stack, though not of the limits: the run loop goes on from here, with the stack empty.
         unwind(ctx, None)

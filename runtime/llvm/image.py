@@ -12,6 +12,7 @@ from typing import Final, TypeAlias, cast
 
 from ..errors import StateError, Trap, TrapCode
 from ..exec.context import ExecContext
+from ..exec.frames import WasmFrame
 from ..instances.atomic import use_machine
 from ..instances.func import Unwind, WasmFunc
 from ..instances.instance import Instance
@@ -19,9 +20,11 @@ from ..types import FUNCREF, FuncType
 from ..values import Value
 from . import abi
 from .atomic import processor
+from .beat import BEAT
 from .code import ModuleCode
-from .frames import Points, Row, frames, put
+from .frames import Points, Row, addressed, frames, put, put_all, room_of
 from .helpers import SERVERS
+from .left import pack_left, unpack_left
 from .mirror import mirror_of, shared, type_number
 from .stack import floor
 from .support import SUPPORT, api_table
@@ -47,7 +50,8 @@ class Image:
     def __init__(self, instance: Instance, code: ModuleCode) -> None:
         self.instance = instance
         self.code = code
-        layout = code.layout
+        self.base = code.base()
+        layout = self.base.layout
         buffer = bytearray(layout.size + 64)
         self._pinned = (ctypes.c_char * len(buffer)).from_buffer(buffer)
         start = -ctypes.addressof(self._pinned) % 64
@@ -71,11 +75,15 @@ class Image:
         #: What was left of its limits when the code that is running was entered.
         self._given = 0
         self._busy = 0
+        #: Calls under way that have gone on at a check point, by its byte offset.
+        self.going: dict[int, int] = {}
+        #: Whether to leave running code for better code.
+        self.better = False
         self._rows: dict[FuncType, tuple[Row, Row]] = {}
         self._fill()
 
     def _fill(self) -> None:
-        words, layout, instance = self.words, self.code.layout, self.instance
+        words, layout, instance = self.words, self.base.layout, self.instance
         env = instance.module.env
         words[abi.SPILL // 8] = words[abi.SPILL_START // 8] = self._area_address
         # A spilling function may write more slots than its record has.
@@ -95,10 +103,10 @@ class Image:
             words[place] = region.cell_address
         for place, type_ in enumerate(env.signatures, layout.types // 8):
             words[place] = type_number(type_)
-        for place, address in enumerate(self.code.strangers, layout.strangers // 8):
+        for place, address in enumerate(self.base.strangers, layout.strangers // 8):
             words[place] = address
         self._fill_globals()
-        for place, address in enumerate(self.code.outs, layout.funcs // 8):
+        for place, address in enumerate(self.base.outs, layout.funcs // 8):
             words[place] = address
         self.code.images.add(self)
         for index, made in list(self.code.made.items()):
@@ -113,7 +121,7 @@ class Image:
                 words[place] = mirror.address
 
     def _fill_globals(self) -> None:
-        layout = self.code.layout
+        layout = self.base.layout
         first = layout.globals // 8
         for index, global_ in enumerate(self.instance.globals):
             if global_.type.content.is_ref or global_.type.content.slot != 8:
@@ -126,7 +134,7 @@ class Image:
 
     def install(self, index: int, address: int) -> None:
         """Have a function's calls go to this code from now on."""
-        self.words[self.code.layout.funcs // 8 + index] = address
+        self.words[self.base.layout.funcs // 8 + index] = address
 
     # The room and the head ------------------------------------------------------------------------------------------
 
@@ -161,13 +169,27 @@ class Image:
         """Have running code look for requests at its next check point if there may be any, and not if there are
         none. The order matters: whoever makes a request sets the word first and the cell last."""
         self.cell.value = self.limit
-        if self.running().requests.word[0]:
+        if self.running().requests.word[0] or self.better:
             self.cell.value = abi.ASK
+
+    def ring(self) -> None:
+        """Have running code look at its next check point, whether there are requests or not. From any thread."""
+        self.cell.value = abi.ASK
+
+    def lasts(self) -> None:
+        """Code has been running for a while."""
+        self.code.upgrade()
+
+    def improved(self, pc: int) -> None:
+        """There is better code for going on at a check point: whoever has gone on there leaves the old one."""
+        if self.going.get(pc):
+            self.better = True
+            self.ring()
 
     def used(self) -> tuple[int, int]:
         """Frames and cells of the code that is running, up to the call under way."""
-        frames, cells = abi.unpack_left(self.words[abi.LEFT // 8])
-        given_frames, given_cells = abi.unpack_left(self._given)
+        frames, cells = unpack_left(self.words[abi.LEFT // 8])
+        given_frames, given_cells = unpack_left(self._given)
         return given_frames - frames, given_cells - cells
 
     def rows(self, type_: FuncType) -> tuple[Row, Row]:
@@ -187,33 +209,65 @@ class Image:
         """Call `func`, whose code is at `code`. May suspend."""
         params, results = self._rows.get(func.type) or self.rows(func.type)
         params.put(self.room, args, self.refs)
-        address = self.code.enters[func.code.index]
+        try:
+            self._in(ctx, self.base.enters[func.code.index], code, self._room_address)
+            return results.get(self.room, self.refs)
+        finally:
+            if not self._busy and self.refs:
+                self.refs.clear()
+
+    def resume(
+        self, ctx: ExecContext, frame: WasmFrame, code: int, inbox: tuple[Value, ...] | None
+    ) -> tuple[Value, ...]:
+        """Go on in a recorded frame, by the code of its check point. May suspend."""
+        awaited = frame.awaited if inbox else ()
+        results = self.rows(frame.func.type)[1]
+        # The record's own room, as that of the block is used by every request on the way.
+        words = (ctypes.c_uint64 * (max(room_of(frame.layout.types) + room_of(awaited), results.size) // 8 + 1))()
+        room = memoryview(words).cast("B")
+        self.going[frame.pc] = self.going.get(frame.pc, 0) + 1
+        try:
+            addressed(room, frame, self.refs)
+            if inbox:
+                put_all(room, len(frame.raw) - 8, awaited, inbox, self.refs)
+            self._in(ctx, code, 0, ctypes.addressof(words))
+            return results.get(room, self.refs)
+        finally:
+            self.going[frame.pc] -= 1
+            if not self._busy and self.refs:
+                self.refs.clear()
+
+    def _in(self, ctx: ExecContext, address: int, code: int, room: int) -> None:
         enter = _enters.get(address)
         if enter is None:
             enter = _enters[address] = cast("Enter", _ENTER(address))
         outer, before = (self._ctx, self._given), self.limit
         limit = floor()
         requests, cell = ctx.requests, self.cell
-        given = abi.pack_left(ctx.limits.frames - ctx.depth, ctx.limits.cells - ctx.cells)
+        given = pack_left(ctx.limits.frames - ctx.depth, ctx.limits.cells - ctx.cells)
         self.words[abi.REAL // 8] = cell.value = limit
         requests.cells.append(cell)
         self._ctx, self._given = ctx, given
         self._busy += 1
+        above = BEAT.running
+        if ctx.thread == BEAT.main:
+            BEAT.running = self
+            if not BEAT.beating:
+                BEAT.begin()
         try:
             if requests.word[0]:
                 cell.value = abi.ASK
-            if enter(self.address, code, self._room_address, given):
+            if enter(self.address, code, room, given):
                 self._leave(ctx)
-            return results.get(self.room, self.refs)
         finally:
+            if ctx.thread == BEAT.main:
+                BEAT.running = above
             requests.cells.pop()
             self._ctx, self._given = outer
             self.words[abi.REAL // 8] = cell.value = before
             if requests.word[0]:
                 cell.value = abi.ASK
             self._busy -= 1
-            if not self._busy:
-                self.refs.clear()
 
     def drain(self) -> None:
         """Take the records that lie in the spill area."""

@@ -12,12 +12,10 @@ import threading
 from collections.abc import Sequence
 from typing import Final
 
-from ..types import FuncType
 from . import abi
-from .backend import compile_ir
 from .builder import INVARIANT, PREAMBLE, Builder
 from .emitter import leaving, return_type
-from .loader import Code, load, place
+from .loader import Code, LoadError, load, place
 
 #: Flag of a vectorcall: the slot before the arguments may be written to.
 _OFFSET: Final = 1 << 63
@@ -93,15 +91,15 @@ def _spill(slots: int) -> str:
     return _text(f"define void @spill{slots}(ptr %inst, i64 %header{params})", b)
 
 
-def _enter(name: str, type_: FuncType) -> str:
+def _enter(name: str) -> str:
     """The way in."""
     b = Builder()
+    types, results = abi.signature_of(name)
     args = []
     offset = 0
-    for t in map(abi.ir_type, type_.params):
+    for t in types:
         args.append(f", {t} {b.ours(t, '%room', offset)}")
         offset += abi.size_of(t)
-    results = tuple(map(abi.ir_type, type_.results))
     returned = return_type(results)
     made = b.value(f"call {returned} %code(ptr %inst, i64 %left{''.join(args)})")
     offset = 0
@@ -113,10 +111,11 @@ def _enter(name: str, type_: FuncType) -> str:
     return _text(f"define i32 @enter_{name}(ptr %inst, ptr %code, ptr %room, i64 %left)", b)
 
 
-def _bridge(name: str, type_: FuncType) -> str:
+def _bridge(name: str) -> str:
     """The way out. `%which` is the function's index, put into its register by a thunk."""
     b = Builder()
-    params = [(t, f"%p{i}") for i, t in enumerate(map(abi.ir_type, type_.params))]
+    types, results = abi.signature_of(name)
+    params = [(t, f"%p{i}") for i, t in enumerate(types)]
     room = b.ours("ptr", "%inst", abi.ARGS, INVARIANT)
     offset = 0
     for t, text in params:
@@ -129,7 +128,6 @@ def _bridge(name: str, type_: FuncType) -> str:
     code = b.ours("ptr", "%inst", abi.SUPPORT + 8 * abi.REQUEST, INVARIANT)
     status = b.value(f"call i32 {code}(ptr %inst, i64 {what})")
     b.emit(f"switch i32 {status}, label %leave [i32 0, label %done i32 2, label %found]")
-    results = tuple(map(abi.ir_type, type_.results))
     returned = return_type(results)
     b.start("done")
     if results:
@@ -155,48 +153,58 @@ def _text(head: str, b: Builder) -> str:
     return "\n".join([head + " #0 {\nstart:", *b.lines, *b.cold, "}\n"])
 
 
-def common_ir() -> str:
-    """Requests, polling and spilling."""
-    return PREAMBLE + "\n".join([_request(), _poll(), *map(_spill, abi.SPILL_SIZES)])
+#: Stands for what all modules need, among the keys of signatures.
+COMMON: Final = "common"
 
 
-def signature_ir(type_: FuncType) -> str:
-    """The ways in and out for functions of a type."""
-    name = abi.signature_key(type_)
-    return PREAMBLE + _enter(name, type_) + _bridge(name, type_)
+def support_ir(keys: Sequence[str]) -> str:
+    """The ways in and out for these signatures; with COMMON also requests, polling and spilling."""
+    parts = [_enter(key) + _bridge(key) for key in keys if key != COMMON]
+    if COMMON in keys:
+        parts += [_request(), _poll(), *map(_spill, abi.SPILL_SIZES)]
+    return PREAMBLE + "".join(parts)
 
 
 class Support:
-    """What there is of it in this process. Made when first needed, never freed."""
+    """What there is of it in this process. Never freed."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._codes: list[Code] = []
-        self._common: list[int] | None = None
+        self._common: list[int] = []
         self._ways: dict[str, tuple[int, int]] = {}
+
+    def missing(self, keys: Sequence[str]) -> list[str]:
+        """Those that there is no code for yet."""
+        return [key for key in dict.fromkeys(keys) if not (self._common if key == COMMON else key in self._ways)]
+
+    def adopt(self, data: bytes, keys: Sequence[str]) -> None:
+        """Take what is missing from an object file that holds all of `keys`. Raises LoadError."""
+        with self._lock:
+            missing = self.missing(keys)
+            if not missing:
+                return
+            code = load(data)
+            symbols = code.symbols
+            try:
+                if COMMON in missing:
+                    names = ["request", "poll", *[f"spill{n}" for n in abi.SPILL_SIZES]]
+                    self._common = [symbols[name] for name in names]
+                for key in missing:
+                    if key != COMMON:
+                        self._ways[key] = symbols["enter_" + key], symbols["bridge_" + key]
+            except KeyError as error:
+                raise LoadError(f"no {error} in the support code") from None
+            finally:
+                self._codes.append(code)
 
     def common(self) -> list[int]:
         """Addresses for the head of a block, from SUPPORT on."""
-        with self._lock:
-            if self._common is None:
-                code = load(compile_ir(common_ir(), 2))
-                self._codes.append(code)
-                names = ["request", "poll", *[f"spill{n}" for n in abi.SPILL_SIZES]]
-                self._common = [code.symbols[name] for name in names]
-            return self._common
+        return self._common
 
-    def ways(self, types: Sequence[FuncType]) -> list[tuple[int, int]]:
-        """The addresses of the ways in and out for each type."""
-        keys = [abi.signature_key(type_) for type_ in types]
-        with self._lock:
-            missing = {key: type_ for key, type_ in zip(keys, types, strict=True) if key not in self._ways}
-            if missing:
-                parts = [_enter(key, type_) + _bridge(key, type_) for key, type_ in missing.items()]
-                code = load(compile_ir(PREAMBLE + "".join(parts), 2))
-                self._codes.append(code)
-                for key in missing:
-                    self._ways[key] = code.symbols["enter_" + key], code.symbols["bridge_" + key]
-            return [self._ways[key] for key in keys]
+    def ways(self, key: str) -> tuple[int, int]:
+        """The addresses of the ways in and out for a signature."""
+        return self._ways[key]
 
 
 SUPPORT: Final = Support()

@@ -6,50 +6,122 @@ import logging
 import threading
 import weakref
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias, cast
+
+import attrs
 
 from ..exec.context import ExecContext
 from ..exec.frames import WasmFrame, pack
 from ..exec.host import unwind
-from ..exec.poll import check
+from ..exec.poll import Requests, check
 from ..exec.tier import Tier
 from ..instances.exception import WasmException
 from ..instances.func import WasmFunc
 from ..instances.instance import Instance
 from ..module import Module
 from ..values import Value, default
-from . import abi
-from .code import GOOD, ModuleCode
-from .image import Image, Unavailable
+from .code import Heat, Maker, ModuleCode
+from .left import MAX_CELLS, MAX_FRAMES
+
+if TYPE_CHECKING:
+    from .cache import Cache
+    from .image import Image
+    from .product import Order
 
 log = logging.getLogger(__name__)
+_making = threading.Lock()
 
-#: Whether this tier runs a function.
-Takes: TypeAlias = Callable[[ExecContext, WasmFunc], bool]
 #: Says by a function's index whether it is to have machine code.
 Only: TypeAlias = Callable[[int], bool]
 
 
+class Heats(Protocol):
+    """Makes the interpreter's counters for a module."""
+
+    def __call__(self, module: Module, listener: ModuleCode, calls: int, turns: int) -> Heat: ...
+
+class Interpreters(NamedTuple):
+    """The interpreter as this tier needs it."""
+
+    #: Without counters, for executions that machine code can't have.
+    plain: Tier
+    #: With what finds a function's code, for each module.
+    warm: Callable[[Callable[[WasmFunc], Any]], Tier]
+    heat: Heats
+
+
+@attrs.frozen
+class Policy:
+    """When what is compiled."""
+
+    #: Calls of a function, turns of a loop, and goings-on at a check point, before code of it is ordered.
+    calls: int = 1
+    turns: int = 500
+    resumes: int = 2
+    #: The code generator's levels, in their order.
+    levels: tuple[int, ...] = (2,)
+    #: Make code at the first call and wait for it.
+    at_once: bool = True
+    #: Run machine code in executions whose check points are counted, to inject faults or to take turns. Where code
+    #: comes at any moment, that number would depend on the time, as machine code has fewer of them.
+    injected: bool = True
+
+
+class InProcess:
+    """Makes code at once, in this process."""
+
+    def order(self, code: ModuleCode, order: Order) -> None:
+        """Carry out an order."""
+        from .build import build
+
+        base = code.base()
+        code.add(build(base.layout, attrs.evolve(order, support=code.lacking())))
+
+
+IN_PROCESS: Final = InProcess()
+_KEYS: Final[dict[tuple[Policy, Maker, Cache | None], object]] = {}
+
+
 class NativeTier:
-    """Machine code for what the emitter knows, the interpreter for the rest and for frames that are gone on with."""
+    """Machine code for what is hot and for what the emitter knows, the interpreter for the rest."""
 
     name = "native"
 
-    def __init__(self, fallback: Callable[[Takes], Tier], level: int = GOOD, only: Only | None = None) -> None:
-        self.fallback = fallback(self.takes)
-        self.level = level
+    def __init__(
+        self,
+        interpreters: Interpreters,
+        policy: Policy,
+        maker: Maker | None = None,
+        only: Only | None = None,
+        cache: Cache | None = None,
+    ) -> None:
+        self.policy = policy
+        self.maker: Maker = IN_PROCESS if maker is None else maker
         #: Which functions it makes code of; None for all that it can.
         self.only = only
+        self.cache = cache
+        self._plain = interpreters.plain
+        self._heat = interpreters.heat
+        # Engines that work alike share the code of a module.
+        self._key: object = self if only is not None else _KEYS.setdefault((policy, self.maker, cache), object())
+        self._warm = interpreters.warm(self._find)
         self._refused: weakref.WeakSet[Instance] = weakref.WeakSet()
-        self._lock = threading.Lock()
+
+    # A tier's own -------------------------------------------------------------------------------------------------
 
     def call(self, ctx: ExecContext, func: WasmFunc, args: tuple[Value, ...]) -> tuple[Value, ...]:
         """Call `func`. May suspend."""
-        found = self.code(ctx, func)
-        if found is None:
-            return self.fallback.call(ctx, func, args)
-        image, code = found
-        if ctx.requests.word[0] and func.code.index in image.code.leaves:
+        if not self._fit(ctx):
+            return self._plain.call(ctx, func, args)
+        instance, index = func.instance, func.code.index
+        codes = self.code_of(instance.module)
+        code = codes.of(index)
+        if code is None:
+            return self._warm.call(ctx, func, args)
+        image = cast("Image | None", instance.native) or self._image(instance)
+        if image is None:
+            return self._plain.call(ctx, func, args)
+        if ctx.requests.word[0] and index in codes.leaves:
             _check_entry(ctx, func, args)
         return image.run(ctx, func, code, args)
 
@@ -61,52 +133,94 @@ class NativeTier:
         thrown: WasmException | None = None,
     ) -> tuple[Value, ...]:
         """Go on in a recorded frame. May suspend."""
-        # Where a request stands, an entry would meet it again, and never get on.
-        if frame.layout.kind == "entry" and not ctx.requests.word[0] and self.takes(ctx, frame.func):
+        if not self._fit(ctx):
+            return self._plain.resume(ctx, frame, inbox, thrown)
+        if thrown is not None:
+            return self._warm.resume(ctx, frame, inbox, thrown)
+        instance, pc = frame.func.instance, frame.pc
+        codes = self.code_of(instance.module)
+        code = codes.points.get(pc, 0)
+        if frame.layout.kind == "entry" and not code and not ctx.requests.word[0]:
+            # Where a request stands, an entry would meet it again, and never get on.
             ctx.depth -= 1
             ctx.cells -= frame.cells
             return self.call(ctx, frame.func, _arguments(frame))
-        return self.fallback.resume(ctx, frame, inbox, thrown)
+        if code == 0:
+            codes.resumed[pc] = count = codes.resumed.get(pc, 0) + 1
+            if count >= self.policy.resumes:
+                index = frame.func.code.index
+                if self.policy.at_once:
+                    code = codes.now_at(index, pc)
+                elif count == self.policy.resumes:
+                    codes.hot(instance, index, pc)
+        if not code:
+            return self._warm.resume(ctx, frame, inbox)
+        image = cast("Image | None", instance.native) or self._image(instance)
+        if image is None:
+            return self._plain.resume(ctx, frame, inbox)
+        # Counted again by the code, as every frame is.
+        ctx.depth -= 1
+        ctx.cells -= frame.cells
+        return image.resume(ctx, frame, code, inbox)
 
-    def takes(self, ctx: ExecContext, func: WasmFunc) -> bool:
-        """Whether a call of `func` runs machine code."""
-        return self.code(ctx, func) is not None
+    # Its parts ----------------------------------------------------------------------------------------------------
 
-    def code(self, ctx: ExecContext, func: WasmFunc) -> tuple[Image, int] | None:
-        """The image and the code for a call of `func`; None where the interpreter has to make it. Machine code counts
-        neither instructions nor calls, and frames only so far."""
-        limits = ctx.limits
-        if limits.frames > abi.MAX_FRAMES or limits.cells > abi.MAX_CELLS:
-            return None
-        if ctx.requests.steps is not None or ctx.counters.count_wasm_calls:
-            return None
-        image = func.instance.native
-        if not isinstance(image, Image):
-            image = self._image(func.instance)
-            if image is None:
-                return None
-        code = image.code.of(func.code.index)
-        return None if code is None else (image, code)
+    def _fit(self, ctx: ExecContext) -> bool:
+        """Whether an execution may run machine code, which counts neither instructions nor calls, and frames only so
+        far."""
+        limits, requests = ctx.limits, ctx.requests
+        if limits.frames > MAX_FRAMES or limits.cells > MAX_CELLS:
+            return False
+        if requests.steps is not None or ctx.counters.count_wasm_calls:
+            return False
+        if self.policy.injected or not (requests.injector or requests.turns or requests.attachments or requests.parent):
+            return True
+        return not any(map(_counted, requests.chain()))
+
+    def code_of(self, module: Module) -> ModuleCode:
+        """What there is of a module's code."""
+        code = module.compiled.get(self._key)
+        if not isinstance(code, ModuleCode):
+            with _making:
+                code = module.compiled.get(self._key)
+                if not isinstance(code, ModuleCode):
+                    policy = self.policy
+                    code = ModuleCode(module, self.maker, policy.levels, self.only, policy.at_once, self.cache)
+                    code.heat = self._heat(module, code, policy.calls, policy.turns)
+                    if self.cache is not None:
+                        code.recall()
+                    module.compiled[self._key] = code
+        return code
+
+    def _find(self, func: WasmFunc) -> Any:
+        """The interpreter's code of a function, with its counters."""
+        return self.code_of(func.instance.module).heat.find(func)
 
     def _image(self, instance: Instance) -> Image | None:
-        with self._lock:
-            if isinstance(instance.native, Image):
-                return instance.native
-            if instance in self._refused:
-                return None
-            try:
-                return Image(instance, self._code_of(instance.module))
-            except Unavailable as error:
-                log.warning("%r stays with the interpreter: %s", instance, error)
-                self._refused.add(instance)
-                return None
+        if instance in self._refused:
+            return None
+        from .image import Image, Unavailable
 
-    def _code_of(self, module: Module) -> ModuleCode:
-        key: object = self.level if self.only is None else self
-        code = module.compiled.get(key)
-        if not isinstance(code, ModuleCode):
-            code = module.compiled[key] = ModuleCode(module, self.level, self.only)
-        return code
+        try:
+            return Image(instance, self.code_of(instance.module))
+        except Unavailable as error:
+            log.warning("%r stays with the interpreter: %s", instance, error)
+            self._refused.add(instance)
+            return None
+
+
+def _counted(requests: Requests) -> bool:
+    """Whether the number of a check point matters: faults are injected, turns are counted, or an interrupt in its level
+    form reports at one of so many."""
+    if requests.injector is not None or requests.turns is not None:
+        return True
+    return any(attachment.interrupt.level for attachment in requests.attachments)
+
+
+def _arguments(frame: WasmFrame) -> tuple[Value, ...]:
+    """The arguments of a function that has not begun; what it never looks at has not been kept."""
+    live = dict(zip(frame.layout.live, frame.slots(), strict=False))
+    return tuple([live.get(i, default(type_)) for i, type_ in enumerate(frame.func.type.params)])
 
 
 def _check_entry(ctx: ExecContext, func: WasmFunc, args: tuple[Value, ...]) -> None:
@@ -122,9 +236,3 @@ def _check_entry(ctx: ExecContext, func: WasmFunc, args: tuple[Value, ...]) -> N
         ctx.depth += 1
         ctx.cells += frame.cells
         unwind(ctx, found)
-
-
-def _arguments(frame: WasmFrame) -> tuple[Value, ...]:
-    """The arguments of a function that has not begun; what it never looks at has not been kept."""
-    live = dict(zip(frame.layout.live, frame.slots(), strict=False))
-    return tuple([live.get(i, default(type_)) for i, type_ in enumerate(frame.func.type.params)])

@@ -18,7 +18,7 @@ from runtime.instr.index import BY_NAME
 from runtime.instr.model import Immediate
 from runtime.interp.tier import Interpreter
 from runtime.llvm import backend, support
-from runtime.llvm.abi import BlockLayout, Unsupported
+from runtime.llvm.abi import BlockLayout, Unsupported, signature_key
 from runtime.llvm.builder import PREAMBLE
 from runtime.llvm.code import ModuleCode
 from runtime.llvm.function import emit
@@ -27,7 +27,7 @@ from runtime.llvm.lower.registry import LOWERINGS
 from runtime.llvm.tier import NativeTier
 from runtime.types import EXTERNREF, F32, F64, FUNCREF, I32, I64, FuncType
 from tests.llvm.kernels import SOURCE
-from tests.support.native import Native, c, engine, needs_native, text
+from tests.support.native import Native, c, code_of, engine, needs_native, text
 from tests.support.spec import NO_SCRIPTS, spec_json, spec_scripts
 
 #: What the tier leaves to the interpreter, function by function.
@@ -72,10 +72,10 @@ def test_llvm_accepts_the_ir_of_all_spec_scripts(script: Path | None) -> None:
 @needs_native
 def test_llvm_accepts_the_support_code() -> None:
     """The code that all modules share is well-formed, for any signature."""
-    backend.verify(support.common_ir())
+    backend.verify(support.support_ir([support.COMMON]))
     every = (I32, I64, F32, F64, FUNCREF, EXTERNREF)
     for type_ in (FuncType(), FuncType(every * 3, every), FuncType((), (I64, F32))):
-        backend.verify(support.signature_ir(type_))
+        backend.verify(support.support_ir([signature_key(type_)]))
 
 
 @needs_native
@@ -85,8 +85,7 @@ def test_no_page_is_writable_and_executable() -> None:
     guest = Native(text(ADD))
     assert guest.call("add", 1, 2) == 3
     assert _pages("wx") <= before  # ctypes has one of its own
-    code = guest.instance.module.compiled[0]
-    assert isinstance(code, ModuleCode)
+    code = code_of(guest)
     place = code.made[0] or 0
     assert any(start <= place < end for start, end in _pages("x"))
 
@@ -153,7 +152,7 @@ def test_bad_ir_leaves_the_functions_to_the_interpreter(
 
     module = Module.load(text(ADD).data)
     guest = Native(module)
-    monkeypatch.setattr("runtime.llvm.code.compile_ir", refuse)
+    monkeypatch.setattr("runtime.llvm.build.compile_ir", refuse)
     with caplog.at_level(logging.WARNING):
         assert guest.call("add", 1, 2) == 3
         assert guest.call("add", 3, 4) == 7
@@ -193,8 +192,7 @@ def test_what_is_not_supported_stays_with_the_interpreter() -> None:
         (func (export "f") (param i32) (result i32) (call $count (local.get 0) (i32.const 0)))""")
     )
     assert guest.call("f", 100_000) == 200_000
-    code = guest.instance.module.compiled[0]
-    assert isinstance(code, ModuleCode)
+    code = code_of(guest)
     assert [index for index, made in sorted(code.made.items()) if made is None] == [0]
 
 
@@ -203,6 +201,5 @@ def test_every_kernel_function_is_compiled() -> None:
     """Plain C has nothing that would be left to the interpreter."""
     guest = Native(c(SOURCE), using=engine())
     guest.call("fib", 3)
-    code = guest.instance.module.compiled[0]
-    assert isinstance(code, ModuleCode)
+    code = code_of(guest)
     assert None not in code.made.values()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 
+import attrs
 import pytest
 
 from runtime import At, Every, Never, Returned, Store, control, snapshot
 from runtime.exec.state import Suspended
 from tests.llvm.kernels import CALLS, SOURCE
 from tests.support.guests import modules_of, nothing, resume_all
-from tests.support.native import Native, c, engine, needs_native
+from tests.support.native import EAGER, Native, c, code_of, engine, needs_native
 
 pytestmark = needs_native
 
@@ -88,3 +89,35 @@ def test_the_optimised_code_gives_the_same() -> None:
     for name, amount in CALLS:
         guest = Native(c(SOURCE), using=engine(level=2), injector=Every(3))
         assert (guest.outcome(name, amount), guest.picture()) == undisturbed(name, amount)
+
+
+@pytest.mark.parametrize("every", [1, 2, 7])
+@pytest.mark.parametrize(("name", "amount"), CALLS)
+def test_gone_on_with_in_machine_code(name: str, amount: int, every: int) -> None:
+    """Records go on in code that begins at their check point, each with code of its own, and none is left out."""
+    guest = Native(c(SOURCE), using=engine(policy=EAGER), injector=Every(every))
+    assert (guest.outcome(name, amount), guest.picture()) == undisturbed(name, amount)
+    codes = code_of(guest)
+    assert codes.points
+    assert None not in codes.points.values()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize(("name", "amount"), CALLS)
+def test_each_functions_tier_is_drawn_and_loops_change_theirs(name: str, amount: int, seed: int) -> None:
+    """Functions of both tiers call one another; loops of the interpreter and suspended frames go on in machine code."""
+    draw = random.Random(f"{seed} {name}")
+    native = {index for index in range(len(c(SOURCE).env.funcs)) if draw.random() < 0.5}
+    policy = attrs.evolve(EAGER, calls=draw.randint(1, 5), turns=draw.randint(1, 9), resumes=draw.randint(1, 3))
+    guest = Native(c(SOURCE), using=engine(native.__contains__, policy=policy), injector=Every(draw.randint(1, 9)))
+    assert (guest.outcome(name, amount), guest.picture()) == undisturbed(name, amount)
+
+
+@pytest.mark.parametrize(("name", "amount"), CALLS)
+def test_a_loop_of_the_interpreter_goes_on_in_machine_code(name: str, amount: int) -> None:
+    """Code that comes while the interpreter runs a function takes over at its calls and at its loops."""
+    late = attrs.evolve(EAGER, at_once=False, calls=3, turns=2)
+    guest = Native(c(SOURCE), using=engine(policy=late))
+    assert (guest.outcome(name, amount), guest.picture()) == undisturbed(name, amount)
+    assert any(code_of(guest).made.values())

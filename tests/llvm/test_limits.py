@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from runtime import Engine, EngineConfig, Interrupt, Limits, Returned, Suspended, Trapped, control
-from runtime.llvm.abi import MAX_FRAMES, pack_left, unpack_left
+from runtime.llvm.left import MAX_FRAMES, pack_left, unpack_left
 from tests.support.guests import resume_all
 from tests.support.hosts import Call, Results, host, imports
 from tests.support.native import Native, engine, native_only, needs_native, text

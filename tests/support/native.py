@@ -11,9 +11,11 @@ import pytest
 
 from runtime import Engine, EngineConfig, Func, Injector, Instance, Limits, Module, Outcome, Store, instantiate
 from runtime.instances.func import WasmFunc
+from runtime.interp.heat import Heat
 from runtime.interp.tier import Interpreter
-from runtime.llvm.backend import unavailable
-from runtime.llvm.tier import NativeTier
+from runtime.llvm.code import ModuleCode
+from runtime.llvm.here import unavailable
+from runtime.llvm.tier import Interpreters, NativeTier, Policy
 
 from .build import cc, wat
 from .guests import Externs, resume_all
@@ -24,10 +26,16 @@ needs_native = pytest.mark.skipif(unavailable() is not None, reason=str(unavaila
 QUICK = 0
 
 
-def engine(only: Callable[[int], bool] | None = None, level: int = QUICK, **config: Any) -> Engine:
+INTERPRETERS = Interpreters(Interpreter(), Interpreter, Heat)
+
+
+def engine(
+    only: Callable[[int], bool] | None = None, level: int = QUICK, policy: Policy | None = None, **config: Any
+) -> Engine:
     """An engine whose native tier makes code of the functions that `only` says, by their index."""
     made = Engine(EngineConfig(tier="interpreter", **config))
-    object.__setattr__(made, "tier", NativeTier(Interpreter, level, only))
+    tier = NativeTier(INTERPRETERS, policy or Policy(levels=(level,)), only=only)
+    object.__setattr__(made, "tier", tier)
     return made
 
 
@@ -83,3 +91,14 @@ def text(source: str) -> Module:
 def c(source: str) -> Module:
     """A module from C that needs no library."""
     return Module.load(cc(source, "-nostartfiles", "-Wl,--no-entry", "-mexec-model=reactor", "-fno-builtin"))
+
+
+#: Everything at once: code at the first call, the first turn of a loop, the first going-on at a check point.
+EAGER = Policy(calls=1, turns=1, resumes=1, levels=(QUICK,))
+
+
+def code_of(guest: Native) -> ModuleCode:
+    """The code that was made for a guest's engine."""
+    tier = guest.store.engine.tier
+    assert isinstance(tier, NativeTier)
+    return tier.code_of(guest.instance.module)

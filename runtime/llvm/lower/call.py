@@ -16,7 +16,8 @@ def _call(e: Emitter, index: Any) -> None:
     type_ = e.module.func_type(index)
     args = e.take(len(type_.params))
     # A function's own code is at hand; another's is looked up, since it may be replaced by better code.
-    code = f"@f{index}" if index == e.index else e.ours("ptr", "%inst", e.layout.funcs + 8 * index)
+    own = index == e.index and e.point is None
+    code = f"@f{index}" if own else e.ours("ptr", "%inst", e.layout.funcs + 8 * index)
     _leave(e, type_, code, args)
 
 

@@ -68,6 +68,9 @@ def _end(e: Emitter, immediate: Any) -> None:
     if label.loop is not None:
         _close(e, label, label.loop)
         return
+    if label.begun:
+        _anew(e, label)
+        return
     if e.here is not None:
         if not label.edges and label.info.kind != "if":
             return  # nobody branches here: the block at hand goes on
@@ -101,6 +104,22 @@ def _loop(e: Emitter, immediate: Any) -> None:
         e.push(type_, name)
     loop = Loop(layout, header, before, place, carried, names, e.locals[:], below)
     e.labels.append(Label(info, e.name(), params, loop=loop))
+
+
+def _anew(e: Emitter, label: Label) -> None:
+    """The end of a turn that the code began in the midst of: whoever branches back comes to the whole loop."""
+    if not label.edges:
+        return
+    info, at = label.info, e.at
+    after = Label(info, e.name(), _types(info.results))
+    if e.here is not None:
+        e.jump(e.edge(after))
+    e.join(label)
+    e.run(info.start, info.end + 1)
+    e.at = at
+    if e.here is not None:
+        e.jump(e.edge(after))
+    e.join(after)
 
 
 def _close(e: Emitter, label: Label, loop: Loop) -> None:

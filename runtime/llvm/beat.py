@@ -1,0 +1,80 @@
+"""Has machine code of the main thread come by Python from time to time, where handlers of signals run.
+
+Python runs a signal's handler in the main thread between two bytecodes, and machine code has none. A thread rings it
+at its check points, some fifty times a second, for as long as it runs there; when none has run there for a while, the
+thread ends. No signal state of the process is touched.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import Final, Protocol
+
+#: Seconds between two rings: how late a handler may run.
+_INTERVAL: Final = 0.02
+#: Intervals without machine code after which the thread ends.
+_PATIENCE: Final = 25
+#: Intervals with machine code after which it is worth while to make better code.
+_WHILE: Final = 10
+
+
+class Rung(Protocol):
+    """Machine code that looks around when it is rung."""
+
+    def ring(self) -> None: ...
+
+    def lasts(self) -> None:
+        """It has been running for a while."""
+
+
+class Beat:
+    """One for the process. `running` is what runs on the main thread, set by that thread alone."""
+
+    def __init__(self) -> None:
+        self.running: Rung | None = None
+        self.main = threading.main_thread().ident
+        self.beating = False
+        self._lock = threading.Lock()
+
+    def begin(self) -> None:
+        """Ring from now on."""
+        with self._lock:
+            if not self.beating:
+                self.beating = True
+                threading.Thread(target=self._run, name="hostsdk beat", daemon=True).start()
+
+    def _run(self) -> None:
+        idle = rings = 0
+        while True:
+            time.sleep(_INTERVAL)
+            running = self.running
+            if running is not None:
+                running.ring()
+                idle = 0
+                rings += 1
+                if rings % _WHILE == 0:
+                    running.lasts()
+                continue
+            idle += 1
+            if idle >= _PATIENCE:
+                with self._lock:
+                    # Whoever begins to run sets `running` first and looks at `beating` afterwards.
+                    if self.running is None:
+                        self.beating = False
+                        return
+                idle = 0
+
+
+BEAT: Final = Beat()
+
+
+def _forked() -> None:
+    running = BEAT.running
+    BEAT.__init__()  # type: ignore[misc]  # all its locks are the parent's
+    BEAT.running = running
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)

@@ -1,0 +1,125 @@
+"""Machine code of a module that has been made: loaded, and put where it is called."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from . import abi
+from .loader import Code, LoadError, load
+from .product import Order, Product
+from .support import COMMON, SUPPORT, THUNK, thunks
+
+if TYPE_CHECKING:
+    from .code import ModuleCode
+
+log = logging.getLogger(__name__)
+
+
+class Installed:
+    """The heavier half of a `ModuleCode`, whose lock its callers hold."""
+
+    def __init__(self, code: ModuleCode) -> None:
+        self._books = code
+        module = code.module
+        self.layout = abi.BlockLayout(module)
+        #: Whether there is all that an image needs.
+        self.ready = False
+        self._codes: list[Code] = []
+        self._later: list[tuple[Order, set[int | tuple[int, int]]]] = []
+        self._level: dict[int | tuple[int, int], int] = {}
+        types = [*module.env.funcs, *module.env.signatures]
+        self._keys = [abi.signature_key(t) if abi.callable_from_code(t) else "" for t in types]
+        #: Keys of all the support code that the module needs.
+        self.support = tuple(dict.fromkeys([COMMON, *filter(None, self._keys)]))
+        #: By function index: the way in.
+        self.enters: list[int] = []
+        #: What stands in for the code of a function, and for each type what calls one of another instance.
+        self.outs: list[int] = []
+        self.strangers: list[int] = []
+        self._settle()
+
+    def lacking(self) -> tuple[str, ...]:
+        """Keys of support code that has to be made yet."""
+        return () if self.ready else tuple(SUPPORT.missing(self.support))
+
+    def add(self, product: Product, later: bool = False) -> None:
+        """Take code that has been made. The next level of it is ordered, at once or at the next `upgrade`."""
+        order, refused, name = product.order, product.refused, self._books.module.name
+        if product.fault:
+            log.warning("no machine code for %d parts of %s: %s", refused.parts, name, product.fault)
+        try:
+            if product.support:
+                SUPPORT.adopt(product.support, order.support)
+            self._settle()
+            code = load(product.code) if product.code else None
+            if not self.ready:
+                raise LoadError("its support code is missing")
+        except LoadError as error:
+            log.warning("machine code of %s can't be used: %s", name, error)
+            code, refused = None, order
+        if code is not None:
+            self._codes.append(code)
+        self._install(product, code, refused, later)
+
+    def _install(self, product: Product, code: Code | None, refused: Order, later: bool) -> None:
+        order = product.order
+        lost: set[int | tuple[int, int]] = {*refused.functions, *refused.points}
+        books = self._books
+        books.leaves |= product.leaves
+        for index in order.functions:
+            if self._level.get(index, -1) >= order.level:
+                continue
+            address = None if code is None or index in lost else code.symbols.get(f"f{index}")
+            if address is None:
+                books.made.setdefault(index, None)
+                continue
+            self._level[index] = order.level
+            books.made[index] = address
+            for image in list(books.images):
+                image.install(index, address)
+            books.heat.replace(index)
+        for point in order.points:
+            if self._level.get(point, -1) >= order.level:
+                continue
+            address = None if code is None or point in lost else code.symbols.get(f"r{point[1]}")
+            if address is None:
+                books.points.setdefault(point[1], None)
+                continue
+            self._level[point] = order.level
+            books.points[point[1]] = address
+            books.heat.replace_loop(*point)
+            for image in list(books.images):
+                image.improved(point[1])
+        if later:
+            self._later.append((order, lost))
+        else:
+            self._better(order, lost)
+
+    def upgrade(self) -> None:
+        """Order the next level of what has been put off."""
+        waiting, self._later = self._later, []
+        for order, lost in waiting:
+            self._better(order, lost)
+
+    def _better(self, order: Order, lost: set[int | tuple[int, int]]) -> None:
+        """Order the next level of what has just come."""
+        higher = [level for level in self._books.levels if level > order.level]
+        functions = tuple([i for i in order.functions if i not in lost and self._level.get(i) == order.level])
+        points = tuple([p for p in order.points if p not in lost and self._level.get(p) == order.level])
+        if higher and (functions or points):
+            self._books.order(Order(min(higher), functions, points))
+
+    def _settle(self) -> None:
+        """Build the ways in and out, once all support code is there."""
+        if self.ready or SUPPORT.missing(self.support):
+            return
+        env = self._books.module.env
+        ways = [SUPPORT.ways(key) if key else (0, 0) for key in self._keys]
+        count = len(env.funcs)
+        self.enters = [way[0] for way in ways[:count]]
+        numbers = [*range(count), *[abi.FROM_TABLE] * len(env.types)]
+        self._thunks = thunks([(number, way[1]) for number, way in zip(numbers, ways, strict=True)])
+        self.outs = [self._thunks.start + THUNK * i for i in range(count)]
+        self.strangers = [self._thunks.start + THUNK * (count + i) for i in range(len(env.types))]
+        self.ready = True

@@ -1,0 +1,85 @@
+"""What is ordered of a compiler, and what it gives: plain data, for pipes and files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Final
+
+import attrs
+
+#: Levels of the code generator: quick to compile, quick to run.
+QUICK: Final = 0
+GOOD: Final = 2
+_MAGIC: Final = b"hostsdk code\n"
+
+
+class Damaged(Exception):
+    """Bytes that are no product."""
+
+
+@attrs.frozen
+class Order:
+    """Functions of a module by their index, check points as (function, byte offset), and keys of support code."""
+
+    level: int
+    functions: tuple[int, ...] = ()
+    points: tuple[tuple[int, int], ...] = ()
+    support: tuple[str, ...] = ()
+
+    @property
+    def parts(self) -> int:
+        """How many functions and check points."""
+        return len(self.functions) + len(self.points)
+
+
+@attrs.frozen
+class Product:
+    """Machine code. `refused` are the parts of the order that stay with the interpreter."""
+
+    order: Order
+    #: The object file that defines `f<index>` and `r<offset>`; empty where there is nothing in it.
+    code: bytes = b""
+    #: The object file of the support code.
+    support: bytes = b""
+    #: Functions whose code has no check point.
+    leaves: frozenset[int] = frozenset()
+    refused: Order = attrs.field(factory=lambda: Order(0))
+    #: Why, for the log; empty where it is the usual reason, an instruction that this tier lacks.
+    fault: str = ""
+
+    def pack(self) -> bytes:
+        """As bytes."""
+        order, refused = self.order, self.refused
+        head = json.dumps(
+            [
+                [order.level, order.functions, order.points, order.support],
+                [refused.functions, refused.points, refused.support],
+                sorted(self.leaves), len(self.code), len(self.support), self.fault,
+            ],
+            separators=(",", ":"),
+        ).encode()  # fmt: skip
+        body = len(head).to_bytes(4, "little") + head + self.code + self.support
+        return _MAGIC + hashlib.sha256(body).digest() + body
+
+
+def unpack(data: bytes) -> Product:
+    """The opposite of `pack`. Raises Damaged."""
+    start = len(_MAGIC) + 32
+    if data[: len(_MAGIC)] != _MAGIC or hashlib.sha256(data[start:]).digest() != data[len(_MAGIC) : start]:
+        raise Damaged("not machine code of ours")
+    try:
+        size = int.from_bytes(data[start : start + 4], "little")
+        at = start + 4 + size
+        order, refused, leaves, code, support, fault = json.loads(data[start + 4 : at])
+        if len(data) != at + code + support:
+            raise Damaged("its parts don't fill it")
+        made, support, lost = data[at : at + code], data[at + code :], order_of(0, *refused)
+        return Product(order_of(*order), made, support, frozenset(leaves), lost, str(fault))
+    except (ValueError, TypeError) as error:
+        raise Damaged(str(error)) from None
+
+
+def order_of(level: int, functions: list[int], points: list[Any], support: list[str]) -> Order:
+    """An order out of what JSON gives."""
+    return Order(level, tuple(functions), tuple([(index, pc) for index, pc in points]), tuple(support))
