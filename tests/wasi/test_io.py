@@ -6,6 +6,7 @@ import fcntl
 import io
 import os
 import pty
+import signal
 import socket
 import tty
 from collections.abc import Iterator
@@ -294,6 +295,27 @@ def test_a_read_can_be_restarted_anywhere() -> None:
             return returned(found.result(60)), box.get(buf, 8), box.u32(out), queue.get(10), box.untouched()
 
     assert every_check(scenario) >= 2
+
+
+def test_a_real_signal_is_not_seen(pipe: tuple[int, int]) -> None:
+    """BEHAVIOURS 49: signals that arrive during a read, with handlers in Python, end no call: the third one's handler
+    writes what is then read."""
+    seen = []
+
+    def handler(number: int, frame: object) -> None:
+        seen.append(number)
+        if len(seen) == 3:
+            os.write(pipe[1], b"at last")
+
+    old = signal.signal(signal.SIGALRM, handler)
+    try:
+        with Box(stdin=pipe[0], real_clock=True) as box:
+            signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
+            assert box.read(0, 10) == (0, b"at last")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, old)
+    assert len(seen) >= 3
 
 
 def test_a_write_to_a_closed_pipe_is_epipe(pipe: tuple[int, int]) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from hostsdk import Exited, Module, Returned
-from hostsdk.wasi import MemoryTree
+from hostsdk import Exited, Instance, Module, Returned
+from hostsdk.testing import Kind, Scenario, World, explore
+from hostsdk.wasi import MemoryTree, WasiConfig, preview1
 from runtime.exec.inject import At, Every, Injector, Never, Randomly
 from tests.support.build import cc
 from tests.support.native import needs_native
@@ -126,12 +127,13 @@ int main(void) {
 
 
 @pytest.mark.slow
-def test_a_small_program_at_every_check_point() -> None:
+@on_both
+def test_a_small_program_at_every_check_point(tier: Tier) -> None:
     """BEHAVIOURS 16: a C program restarted at each of its check points, one a run: the same output and exit code."""
 
     def run(injector: Injector) -> tuple[object, bytes]:
         out = bytearray()
-        with instance(module, injector, stdin=b"abcd", stdout=out, stderr=out) as inst:
+        with instance(module, injector, tier, stdin=b"abcd", stdout=out, stderr=out) as inst:
             return end(inst.start("_start")), bytes(out)
 
     class Counting(Never):
@@ -147,3 +149,26 @@ def test_a_small_program_at_every_check_point() -> None:
     assert Counting.seen > 20
     for check in range(1, Counting.seen + 1):
         assert run(At((check,))) == expected, check
+
+
+def make_waiting(world: World) -> Instance:
+    """The C program that sleeps, polls and reads."""
+    options: dict[str, Any] = {"args": ["wait", "arg"], "env": {"NAME": "value"}, "stdin": b"x" * 50}
+    config = WasiConfig(stdout=bytearray(), stderr=bytearray(), **options)
+    return Instance(program("wait.c"), [preview1(config)], engine=world.engine)
+
+
+def written(inst: Instance) -> object:
+    """Both of its outputs."""
+    config: Any = inst._bindings[0].state.config
+    return bytes(config.stdout), bytes(config.stderr)
+
+
+@pytest.mark.slow
+def test_a_waiting_program_at_every_check_point() -> None:
+    """BEHAVIOURS 16 and 36: a C program that sleeps, polls and reads, restarted at each of its check points: the same
+    time, output and exit code; and interrupted at every one in one run."""
+    exploration = explore(Scenario(make_waiting, "_start", observe=written), kinds=[Kind.RESTART], callbacks=["nested"])
+    assert exploration.checks > 100
+    exploration.exhaustive()
+    exploration.every(1, 7)
