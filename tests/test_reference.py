@@ -12,6 +12,7 @@ from typing import Any
 
 import hostsdk
 import hostsdk.testing
+import hostsdk.wasi
 from tests.support.cache import ROOT
 
 REFERENCE = (ROOT / "docs" / "reference.md").read_text()
@@ -73,6 +74,15 @@ def test_every_name_for_tests_is_in_its_reference() -> None:
     shown = set(re.findall(r"auto(?:class|function):: hostsdk\.testing\.(\w+)$", page, re.MULTILINE))
     assert shown == set(hostsdk.testing.__all__)
     assert [name for name in shown if not getattr(hostsdk.testing, name).__doc__] == []
+
+
+def test_every_name_of_wasi_is_in_its_reference() -> None:
+    """A class or function on the door `hostsdk.wasi` has an entry."""
+    page = (ROOT / "docs" / "reference-wasi.md").read_text()
+    shown = set(re.findall(r"auto(?:class|function):: hostsdk\.wasi\.(\w+)$", page, re.MULTILINE))
+    named = {name for name in hostsdk.wasi.__all__ if callable(getattr(hostsdk.wasi, name))}
+    assert named - shown <= {"Name"}
+    assert shown <= set(hostsdk.wasi.__all__)
 
 
 def test_the_reference_has_nothing_else() -> None:

@@ -17,6 +17,7 @@ from tests.support.cache import ROOT
 
 HOST = """
 from __future__ import annotations
+import signal
 from hostsdk import BlockingContext, HostModule, Question, i32
 
 host = HostModule("env")
@@ -30,6 +31,11 @@ def nap(ctx: BlockingContext, ms: i32) -> None:
     ctx.sleep(ms / 1000)
 
 @host.restartable
+def strike(ctx: BlockingContext) -> None:
+    ctx.once(lambda: signal.raise_signal(signal.SIGINT))
+    ctx.sleep(0.01)
+
+@host.restartable
 def ask(ctx: BlockingContext) -> i32:
     return ctx.ask(Sure())
 """
@@ -37,10 +43,12 @@ GUEST = """
 (module $tools
   (import "env" "nap" (func $nap (param i32)))
   (import "env" "ask" (func $ask (result i32)))
+  (import "env" "strike" (func $strike))
   (memory (export "memory") 1)
   (data (i32.const 16) "hello")
   (func $add (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1)))
   (func $work (export "work") (result i32) (call $nap (i32.const 1)) (i32.const 7))
+  (func (export "struck") (call $strike))
   (func (export "asks") (result i32) (call $ask))
   (func $deep (export "deep") (unreachable))
 )
@@ -94,7 +102,7 @@ def test_what_a_module_needs_and_offers(folder: Path) -> None:
     assert done.exit_code == 1
     assert "          env.nap  (i32) -> ()  NOT INSTALLED\n" in done.stdout
     assert "          add  (i32 i32) -> (i32)\n" in done.stdout
-    assert "tiers     0 of 4 functions stay in the interpreter\n" in done.stdout
+    assert "tiers     0 of 5 functions stay in the interpreter\n" in done.stdout
     done = hostsdk("inspect", str(ROOT / "examples" / "wasi" / "count.wasm"))
     assert done.exit_code == 0
     assert "wasi_snapshot_preview1.fd_read  (i32 i32 i32 i32) -> (i32)  hostsdk " in done.stdout
@@ -132,7 +140,7 @@ def test_exports_are_called(folder: Path) -> None:
         "18",
         "7",
         "trap: unreachable",
-        "  wasm  tools.deep at byte 129",
+        "  wasm  tools.deep at byte 157",
         "add takes 2 arguments (i32, i32), not 1",
         "no function nothing; :exports lists them",
         "no command :nothing; :help lists them",
@@ -152,6 +160,14 @@ def test_a_call_is_stepped_through(folder: Path) -> None:
     rest = "\n".join(said)
     assert "a call is under way: :run, :step or :drop it first" in rest
     assert said[-1] == "7"
+
+
+def test_a_call_is_interrupted(folder: Path) -> None:
+    """BEHAVIOURS 2: Ctrl-C suspends the call that runs, and it goes on when it is told to."""
+    said = talk("struck", ":explain", ":run")
+    assert said[0] == "interrupted; :bt, :explain, :run, :step, :drop, :save"
+    assert said[1].startswith("struck() blocked for 0.0 s in env.strike(): sleep: waits for a deadline in 0.0")
+    assert said[-1] == "returned"
 
 
 def test_memory_and_questions(folder: Path) -> None:

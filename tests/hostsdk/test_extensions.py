@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -68,7 +69,7 @@ def test_installed_ones_are_found_without_importing_them(folder: Path) -> None:
     greeter = found["greeter"]
     assert (greeter.package, greeter.version, greeter.target) == ("hostsdk-greeter", "1.2", "greets:greeter")
     assert found["wasi_snapshot_preview1"].package == found["wasi_unstable"].package == "hostsdk"
-    assert len(load_host("wasi_snapshot_preview1").functions) == 46
+    assert "fd_read" in load_host("wasi_snapshot_preview1").functions
 
 
 @pytest.mark.parametrize(("option", "result"), [(None, 6), ("hi", 3)])
@@ -108,7 +109,7 @@ def test_errors_name_the_package(folder: Path, name: str, option: str | None, sa
     command."""
     with pytest.raises(ExtensionError) as caught:
         load_host(name, option)
-    package = "hostsdk 0.1.0" if name.startswith("wasi") else "hostsdk-greeter 1.2"
+    package = f"hostsdk {version('hostsdk')}" if name.startswith("wasi") else "hostsdk-greeter 1.2"
     assert str(caught.value) == f"host module {name} of {package}: {says}"
     given = name if option is None else f"{name}={option}"
     code, out, err = hostsdk("run", "--host", given, "--invoke", "run", "guest.wasm")
@@ -168,7 +169,7 @@ def test_the_list(folder: Path) -> None:
     assert code == 1
     assert "strict=WORD  (hostsdk-greeter 1.2)\n" in out
     assert "    broken: host module nothing of hostsdk-greeter 1.2: it is a int, not a HostModule\n" in out
-    assert "wasi_snapshot_preview1  (hostsdk 0.1.0, 46 functions)\n" in out
+    assert f"wasi_snapshot_preview1  (hostsdk {version('hostsdk')}, " in out
     code, out, err = hostsdk("hosts", "nowhere")
     assert (code, out) == (1, "no host modules\n")
     assert "pip install hostsdk-nowhere" in err
