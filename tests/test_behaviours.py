@@ -16,7 +16,7 @@ _PART = re.compile(r"(\d+)\s*(?:to|-|–)\s*(\d+)|(\d+)")
 #: Numbers whose promise can be kept with what there is: threads, wasi-threads are not there yet.
 PROMISED = (
     {*range(1, 44), *range(45, 50), 51, 53, 56, *range(57, 61), 75, 76, 78, 79}
-    | {73, 74}
+    | {73, 74, 77}
 )  # fmt: skip
 
 
