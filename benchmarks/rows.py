@@ -15,6 +15,7 @@ from hostsdk import Instance
 from .build import kernels, quickjs, wat
 from .measure import Row, in_turns, seconds
 from .peers import Hostsdk, Pywasm, Wasm3, Wasmtime
+from .waiting import waiting
 
 #: Programs with an amount that takes pywasm about half a second.
 PROGRAMS = {
@@ -195,6 +196,7 @@ def _import_nothing() -> None:
 
 
 GROUPS: dict[str, Callable[[], Iterator[Row]]] = {
+    "waiting": waiting,
     "interpreter": interpreter,
     "native": native,
     "calls": calls,
