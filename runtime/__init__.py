@@ -7,7 +7,7 @@ nothing of that package.
 from . import control, snapshot
 from .calls import ExitRequested, Unfinished, conclude, finish, handle_restart, handle_restart_once, run_through
 from .declarations import ExternKind
-from .engine import Engine, EngineConfig, interpreted, without_native
+from .engine import Engine, EngineConfig, compile_ahead, interpreted, kept_code, without_native
 from .errors import (
     DivergenceError,
     InstanceAbandoned,
@@ -239,6 +239,7 @@ __all__ = [
     "begin_instantiation",
     "call_back",
     "check_interrupt",
+    "compile_ahead",
     "conclude",
     "control",
     "f32_from_bits",
@@ -254,6 +255,7 @@ __all__ = [
     "instantiate",
     "interpreted",
     "is_restartable",
+    "kept_code",
     "make_dropped",
     "make_exit",
     "make_unwind",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import attrs
 
+from .errors import StateError
 from .exec.clock import SYSTEM_CLOCK, Clock
 from .exec.inject import Injector
 from .exec.tier import Tier
@@ -16,6 +18,10 @@ from .features import AVAILABLE, Feature
 from .interp.heat import Heat
 from .interp.tier import Interpreter
 from .module import Module
+
+if TYPE_CHECKING:
+    from .llvm.ahead import Compiled
+    from .llvm.cache import Cache
 
 
 @attrs.frozen
@@ -75,6 +81,29 @@ def interpreted(module: Module) -> dict[int, str]:
         except Unsupported as error:
             kept[code.index] = str(error)
     return kept
+
+
+def compile_ahead(module: Module, told: Callable[[int, int], None]) -> Compiled:
+    """Make machine code of all functions and keep it, so that the module's next run has it from its start. `told`
+    learns of how many functions out of how many there is an answer.
+
+    Raises StateError where there is no native tier or nothing is kept.
+    """
+    cache, reason = kept_code(), without_native()
+    if cache is None or reason is not None:
+        raise StateError(reason or "no machine code is kept: HOSTSDK_CACHE is off")
+    from .llvm.ahead import compile_ahead as compile_
+
+    return compile_(module, cache, told)
+
+
+def kept_code() -> Cache | None:
+    """The machine code that is kept in the usual folder; None where that is turned off."""
+    from .llvm.cache import usual
+    from .llvm.choice import cache_in
+
+    folder = usual()
+    return None if folder is None else cache_in(folder)
 
 
 def without_native() -> str | None:

@@ -116,10 +116,12 @@ def ours(
     injector: Injector | None = None,
     between: Between | None = None,
     scheduled: bool = False,
+    engine: Engine | None = None,
 ) -> Seen:
     """Run the plan; at every suspension, `between` says what to go on with."""
     mix = mixer(scheduled)
-    store = Store(Engine(EngineConfig(callbacks="scheduled" if scheduled else "nested")), injector=injector)
+    usual = Engine(EngineConfig(callbacks="scheduled" if scheduled else "nested"))
+    store = Store(engine or usual, injector=injector)
     try:
         instance = instantiate(store, module, imports(mix))
     except Trap as trap:
