@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import os
 import subprocess
 import sys
+import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -194,10 +197,54 @@ def _import_nothing() -> None:
     subprocess.run([sys.executable, "-c", "pass"], check=True)
 
 
+def parallel() -> Iterator[Row]:
+    """Two threads that compute in two instances beside one, in machine code: the speed-up, 2 at best."""
+    data = kernels()
+    engines = [Hostsdk(data, "native") for _ in range(2)]
+    for name, amount in (("mandelbrot", 2000), ("collatz", 400_000)):
+        works = [partial(engine.call, name, amount) for engine in engines]
+
+        def both(works: list[partial[Any]] = works) -> None:
+            threads = [threading.Thread(target=work) for work in works]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+
+        for work in works:
+            work()
+        one, two = in_turns([works[0], both], 5)
+        yield Row(f"two threads: {name}", 2 * one / two, "× one", {}, "", 1.8, "at least")
+
+
+def first_result() -> Iterator[Row]:
+    """A new process that computes for a moment: with nothing kept, and with what the last one left."""
+    code = (
+        "import time; t=time.perf_counter()\nfrom benchmarks.build import kernels\nfrom benchmarks.peers import *\n"
+        "e={}(kernels(){})\ne.call('mandelbrot', 600)\nprint(time.perf_counter()-t)"
+    )
+    ours, theirs = code.format("Hostsdk", ", 'auto'"), code.format("Wasmtime", "")
+    with tempfile.TemporaryDirectory() as folder:
+        env = os.environ | {"HOSTSDK_CACHE": folder}
+        cold = _process(ours, env)
+        _process(ours.replace("600", "4000"), env)
+        warm, peer = (min(_process(each, env) for _ in range(3)) for each in (ours, theirs))
+    peers = {"wasmtime": peer * 1e3}
+    yield Row("first result, nothing kept", cold * 1e3, "ms", peers, "wasmtime", 1 / 3)
+    yield Row("first result, from the cache", warm * 1e3, "ms", peers, "wasmtime", 1 / 1.2)
+
+
+def _process(code: str, env: dict[str, str]) -> float:
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    return float(done.stdout)
+
+
 GROUPS: dict[str, Callable[[], Iterator[Row]]] = {
     "interpreter": interpreter,
     "native": native,
     "calls": calls,
+    "parallel": parallel,
+    "first": first_result,
     "loading": loading,
     "suspending": suspending,
     "starting": starting,
