@@ -213,7 +213,7 @@ def parallel() -> Iterator[Row]:
 
         for work in works:
             work()
-        one, two = in_turns([works[0], both], 5)
+        one, two = in_turns([works[0], both], 15)
         yield Row(f"two threads: {name}", 2 * one / two, "× one", {}, "", 1.8, "at least")
 
 
