@@ -36,6 +36,7 @@ from ._engine import (
     Limits,
     MalformedError,
     Memory,
+    MemoryType,
     NestedSuspension,
     Notifier,
     OutOfSteps,
@@ -93,6 +94,7 @@ from ._question import Question, ask
 from ._resources import ResourceTable
 from ._sockets import try_recv, try_send
 from ._sort import sort_with
+from ._threads import GuestThread, OsThreads, Process, ProcessResult, Spawner, drive
 from ._trace import Trace, TraceEvent
 from ._types import (
     ByteList,
@@ -163,6 +165,7 @@ __all__ = [
     "FuncType",
     "Global",
     "GuestMemory",
+    "GuestThread",
     "HandleError",
     "HostError",
     "HostModule",
@@ -177,15 +180,19 @@ __all__ = [
     "Limits",
     "MalformedError",
     "Memory",
+    "MemoryType",
     "MissingExport",
     "Module",
     "NestedSuspension",
     "Notifier",
     "Op",
+    "OsThreads",
     "OutBuffer",
     "OutBuffers",
     "OutOfSteps",
     "Outcome",
+    "Process",
+    "ProcessResult",
     "Progress",
     "Ptr",
     "Question",
@@ -198,6 +205,7 @@ __all__ = [
     "Scheduler",
     "SignatureError",
     "SnapshotError",
+    "Spawner",
     "State",
     "StateError",
     "Status",
@@ -229,6 +237,7 @@ __all__ = [
     "block_until",
     "call",
     "check_interrupt",
+    "drive",
     "f32",
     "f64",
     "find_host",

@@ -1,0 +1,62 @@
+"""Guests of several threads, and ways of running them."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hostsdk import BlockingContext, Engine, EngineConfig, HostModule, Module, Notifier, Process
+from hostsdk.wasi import threads, wasi
+
+from ..build import wat
+from ..waits import PATIENCE
+
+TIERS = ("interpreter", "native")
+
+
+@functools.cache
+def guest(name: str) -> Module:
+    """The guest in a file here."""
+    return Module.from_bytes(wat((Path(__file__).parent / f"{name}.wat").read_text()))
+
+
+def blocking() -> HostModule[None]:
+    """A host module whose function `block` waits for what never comes."""
+    host = HostModule("h")
+
+    @host.restartable
+    def block(ctx: BlockingContext[None]) -> None:
+        ctx.block_until(wake=Notifier())
+
+    return host
+
+
+def process(
+    module: Module, tier: Any = "interpreter", *, stdin: Any = b"", prealloc: bool = True, **more: Any
+) -> Process:
+    """A process of `module`, with WASI and what the guests here import."""
+    config = {name: more.pop(name) for name in ("clock", "driver", "injector") if name in more}
+    engine = Engine(EngineConfig(tier=tier, prealloc_shared_memory=prealloc, **config))
+    hosts: list[HostModule[Any]] = [wasi(stdin=stdin), threads(), blocking()]
+    return Process(module, hosts, engine=engine, **more)
+
+
+@contextmanager
+def nothing_left() -> Iterator[None]:
+    """What runs in the block leaves no thread and no descriptor behind."""
+    gc.collect()
+    before, fds = threading.active_count(), len(os.listdir("/proc/self/fd"))
+    yield
+    for thread in threading.enumerate():
+        if thread.name.startswith("guest thread"):
+            thread.join(PATIENCE)
+    gc.collect()
+    assert [t for t in threading.enumerate() if t.name.startswith("guest thread")] == []
+    assert threading.active_count() <= before + 1  # the clock's, which stays while there are alarms
+    assert len(os.listdir("/proc/self/fd")) <= fds
