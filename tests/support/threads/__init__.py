@@ -14,7 +14,7 @@ from typing import Any
 from hostsdk import BlockingContext, Engine, EngineConfig, HostModule, Module, Notifier, Process
 from hostsdk.wasi import threads, wasi
 
-from ..build import wat
+from ..build import cc, wat
 from ..waits import PATIENCE
 
 TIERS = ("interpreter", "native")
@@ -24,6 +24,20 @@ TIERS = ("interpreter", "native")
 def guest(name: str) -> Module:
     """The guest in a file here."""
     return Module.from_bytes(wat((Path(__file__).parent / f"{name}.wat").read_text()))
+
+
+_FLAGS = (
+    "-nostdlib", "-mcpu=generic+atomics+bulk_memory+mutable_globals", "-Wl,--no-entry", "-Wl,--import-memory",
+    "-Wl,--export-memory", "-Wl,--shared-memory", "-Wl,--initial-memory=262144", "-Wl,--max-memory=262144",
+    "-Wl,-z,stack-size=16384",
+)  # fmt: skip
+
+
+@functools.cache
+def queue_of_work() -> Module:
+    """A queue of work for four threads; lld gives it a start function that waits for who comes first."""
+    source = Path(__file__).with_name("queue.c").read_text()
+    return Module.from_bytes(cc(source, *_FLAGS))
 
 
 def blocking() -> HostModule[None]:
