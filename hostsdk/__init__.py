@@ -9,6 +9,7 @@ from ._blocking import block_until, sleep
 from ._blocking import check_interrupt_op as check_interrupt
 from ._callback import call, tail_call
 from ._context import BlockingContext, Context, Progress
+from ._drivers.green import GreenThreads
 from ._drivers.scheduler import Deadlock, Scheduler
 from ._drivers.tasks import Task, TaskState
 from ._embed import Export, Exports, Instance, Module
@@ -164,6 +165,7 @@ __all__ = [
     "FuncRef",
     "FuncType",
     "Global",
+    "GreenThreads",
     "GuestMemory",
     "GuestThread",
     "HandleError",

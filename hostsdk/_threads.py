@@ -30,6 +30,7 @@ from ._engine import (
     Memory,
     MemoryType,
     Preempted,
+    State,
     StateError,
     Trap,
     Trapped,
@@ -102,7 +103,8 @@ class GuestThread:
                 explanation = ""
                 if isinstance(outcome, Suspended):
                     explanation = execution.explain()
-                    execution.drop()
+                    if execution.state is State.SUSPENDED:
+                        execution.drop()
                 if not isinstance(outcome, Returned) or (self.tid == 0 and execution.name == self.name):
                     process._finish(ProcessResult(outcome, self.tid, execution, explanation))
                     return

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from hostsdk import Engine, HostModule, Module, OsThreads, Process, Spawner, Trace
+from hostsdk import Engine, GreenThreads, HostModule, Module, OsThreads, Process, Spawner, Trace
 
 from .run_options import Plan
 
 #: What `--threads` takes.
-SPAWNERS: Final[dict[str, Callable[[], Spawner]]] = {"os": OsThreads}
+SPAWNERS: Final[dict[str, Callable[[], Spawner]]] = {"os": OsThreads, "green": GreenThreads}
 _MODULE: Final = "wasi"
 _SPAWN: Final = "thread-spawn"
 

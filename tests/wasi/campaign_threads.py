@@ -2,10 +2,11 @@
 
     python -m tests.wasi.campaign_threads --schedules 10000 --seed 0
 
-Each schedule takes one of the guests of several threads, a tier, a way of growing and faults from its seed, and makes
-requests from outside while it runs: exits, interrupts, time limits, stops of the world, growth, notifications. Whatever
-comes first, the process must end, and leave no thread, no descriptor, no waiter and no member behind. A schedule that
-doesn't end within a minute is a hang: the stacks of all threads are shown, and the command ends with status 1.
+Each schedule takes one of the guests of several threads, a tier, what runs the threads, a way of growing and
+faults from its seed, and makes requests from outside while it runs: exits, interrupts, time limits, stops of the world, growth,
+notifications. Whatever comes first, the process must end, and leave no thread, no descriptor, no waiter and no member
+behind. A schedule that doesn't end within a minute is a hang: the stacks of all threads are shown, and the command ends
+with status 1.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from hostsdk import CallStopped, ExitRequested, Interrupt, Module, Process, Trap
 from hostsdk.testing import Never, Randomly
 from runtime.exec.cluster import Cluster, Phase
 from runtime.instances.shared import SharedMemInst
-from tests.support.threads import TIERS, guest, process, queue_of_work
+from tests.support.threads import LAYOUTS, guest, process, queue_of_work
 
 _WHO = ("main", "other")
 #: Guests, and the calls that are made of them; whether it would end by itself plays no part.
@@ -67,10 +68,11 @@ def schedule(seed: int) -> None:
     module, name, args = chance.choice(CALLS)
     faults = chance.random() < 0.5
     injector = Randomly(seed, 0.1) if faults else Never()
-    tier = chance.choice(TIERS)
+    layout = chance.choice(list(LAYOUTS.values()))
     interrupt = Interrupt(level=chance.random() < 0.5)
     read, write = os.pipe()
-    running = process(module(), tier, stdin=read, prealloc=chance.random() < 0.5, injector=injector if faults else None)
+    prealloc = chance.random() < 0.5
+    running = process(module(), layout, stdin=read, prealloc=prealloc, injector=injector if faults else None)
     thread = threading.Thread(target=_run, args=(running, name, args, interrupt, chance.random() < 0.3))
     thread.start()
     for request in requests(running, interrupt, chance):

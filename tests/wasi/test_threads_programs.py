@@ -12,7 +12,7 @@ from hostsdk.testing import Every, Injector, Randomly
 from hostsdk.wasi import threads, wasi
 from runtime.exec import cluster
 from tests.support.build import wat
-from tests.support.threads import TIERS, nothing_left, process, queue_of_work
+from tests.support.threads import LAYOUTS, TIERS, nothing_left, process, queue_of_work
 from tests.support.waits import PATIENCE, in_thread
 from tests.wasi import campaign_threads
 
@@ -28,10 +28,10 @@ _INJECTORS = {"plain": None, "all": Every(1), "third": Every(3), "some": Randoml
 
 
 @pytest.mark.parametrize("injector", _INJECTORS.values(), ids=_INJECTORS)
-@pytest.mark.parametrize("tier", TIERS)
+@pytest.mark.parametrize("tier", LAYOUTS.values(), ids=LAYOUTS)
 def test_a_queue_of_work(tier: Any, injector: Injector | None) -> None:
-    """Behaviours 57 and 80: a program in C, with a mutex, condition variables and a queue on nothing but atomics, does
-    each job once, also where every thread leaves the stack at many check points."""
+    """Behaviours 57, 61 and 80: a program in C, with a mutex, condition variables and a queue on nothing but atomics,
+    does each job once, also where every thread leaves the stack at many check points."""
     count = 60 if injector is None else 20
     with nothing_left(), process(queue_of_work(), tier, injector=injector) as running:
         found = in_thread(lambda: running.run("run", count, timeout=PATIENCE)).result(2 * PATIENCE)

@@ -11,13 +11,26 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hostsdk import BlockingContext, Engine, EngineConfig, HostModule, Module, Notifier, Process
+from hostsdk import (
+    BlockingContext,
+    Engine,
+    EngineConfig,
+    GreenThreads,
+    HostModule,
+    Module,
+    Notifier,
+    OsThreads,
+    Process,
+)
 from hostsdk.wasi import threads, wasi
 
 from ..build import cc, wat
 from ..waits import PATIENCE
 
 TIERS = ("interpreter", "native")
+_SPAWNERS = {"os": OsThreads, "green": GreenThreads}
+#: Tiers, and what runs the threads.
+LAYOUTS = {f"{tier}-{name}": (tier, made) for tier in TIERS for name, made in _SPAWNERS.items()}
 
 
 @functools.cache
@@ -56,9 +69,10 @@ def process(
 ) -> Process:
     """A process of `module`, with WASI and what the guests here import."""
     config = {name: more.pop(name) for name in ("clock", "driver", "injector") if name in more}
+    tier, spawner = tier if isinstance(tier, tuple) else (tier, OsThreads)
     engine = Engine(EngineConfig(tier=tier, prealloc_shared_memory=prealloc, **config))
     hosts: list[HostModule[Any]] = [wasi(stdin=stdin), threads(), blocking()]
-    return Process(module, hosts, engine=engine, **more)
+    return Process(module, hosts, engine=engine, spawner=spawner(), **more)
 
 
 @contextmanager
