@@ -15,7 +15,7 @@ _PART = re.compile(r"(\d+)\s*(?:to|-|–)\s*(\d+)|(\d+)")
 
 #: Numbers whose promise can be kept with what there is.
 PROMISED = (
-    {*range(1, 44), *range(45, 50), 51, 53, 56, *range(57, 61), *range(62, 73), 75, 76, 78, 79}
+    {*range(1, 44), *range(45, 50), 51, 53, 56, *range(57, 73), 75, 76, 78, 79}
     | {73, 74}
 )  # fmt: skip
 

@@ -22,9 +22,9 @@ def threaded(module: Module) -> bool:
 
 def process(plan: Plan, module: Module, hosts: list[HostModule[Any]], engine: Engine, trace: Trace | None) -> Process:
     """The program, linked; `hosts` are those that it has been given. Raises what `Process` raises."""
-    from hostsdk.wasi import threads
+    from hostsdk import wasi
 
     if all(host.name != _MODULE for host in hosts):
-        hosts = [*hosts, threads()]
+        hosts = [*hosts, wasi.threads()]
     spawner = SPAWNERS[plan.threads]()
     return Process(module, hosts, limits=plan.limits, engine=engine, spawner=spawner, trace=trace)

@@ -3,10 +3,10 @@
     python -m tests.wasi.campaign_threads --schedules 10000 --seed 0
 
 Each schedule takes one of the guests of several threads, a tier, what runs the threads, a way of growing and
-faults from its seed, and makes requests from outside while it runs: exits, interrupts, time limits, stops of the world, growth,
-notifications. Whatever comes first, the process must end, and leave no thread, no descriptor, no waiter and no member
-behind. A schedule that doesn't end within a minute is a hang: the stacks of all threads are shown, and the command ends
-with status 1.
+faults from its seed, and makes requests from outside while it runs: exits, interrupts, time limits, stops of the
+world, growth, notifications. Whatever comes first, the process must end, and leave no thread, no descriptor, no
+waiter and no member behind. A schedule that doesn't end within a minute is a hang: the stacks of all threads are
+shown, and the command ends with status 1.
 """
 
 from __future__ import annotations
