@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import faulthandler
-import gc
 import os
 import random
 import sys
@@ -27,7 +26,7 @@ from hostsdk import CallStopped, ExitRequested, Interrupt, Module, Process, Trap
 from hostsdk.testing import Never, Randomly
 from runtime.exec.cluster import Cluster, Phase
 from runtime.instances.shared import SharedMemInst
-from tests.support.threads import LAYOUTS, guest, process, queue_of_work
+from tests.support.threads import LAYOUTS, guest, nothing_left, process, queue_of_work
 
 _WHO = ("main", "other")
 #: Guests, and the calls that are made of them; whether it would end by itself plays no part.
@@ -105,9 +104,11 @@ def _nothing_left(running: Process) -> None:
 
 def run(seeds: Sequence[int], tell: Callable[[int], Any] = lambda done: None) -> None:
     """All schedules. Raises AssertionError with the seed of the one that has left something behind."""
-    schedule(seeds[0])  # what is made once is made now
-    gc.collect()
-    fds = len(os.listdir("/proc/self/fd"))
+    with nothing_left():
+        _run_all(seeds, tell)
+
+
+def _run_all(seeds: Sequence[int], tell: Callable[[int], Any]) -> None:
     for done, seed in enumerate(seeds):
         faulthandler.dump_traceback_later(_HANG, exit=True)
         try:
@@ -116,12 +117,6 @@ def run(seeds: Sequence[int], tell: Callable[[int], Any] = lambda done: None) ->
             raise AssertionError(f"seed {seed}: {error}") from error
         tell(done)
     faulthandler.cancel_dump_traceback_later()
-    for thread in threading.enumerate():
-        if thread.name.startswith("guest thread"):
-            thread.join(_HANG)
-    gc.collect()
-    left = [t.name for t in threading.enumerate() if t.name.startswith("guest thread")]
-    assert (left, len(os.listdir("/proc/self/fd")) - fds <= 0) == ([], True)
 
 
 def main() -> int:
