@@ -9,6 +9,7 @@ from ._blocking import block_until, sleep
 from ._blocking import check_interrupt_op as check_interrupt
 from ._callback import call, tail_call
 from ._context import BlockingContext, Context, Progress
+from ._drivers.green import GreenThreads
 from ._drivers.scheduler import Deadlock, Scheduler
 from ._drivers.tasks import Task, TaskState
 from ._embed import Export, Exports, Instance, Module
@@ -36,6 +37,7 @@ from ._engine import (
     Limits,
     MalformedError,
     Memory,
+    MemoryType,
     NestedSuspension,
     Notifier,
     OutOfSteps,
@@ -93,6 +95,7 @@ from ._question import Question, ask
 from ._resources import ResourceTable
 from ._sockets import try_recv, try_send
 from ._sort import sort_with
+from ._threads import GuestThread, OsThreads, Process, ProcessResult, Spawner, drive
 from ._trace import Trace, TraceEvent
 from ._types import (
     ByteList,
@@ -162,7 +165,9 @@ __all__ = [
     "FuncRef",
     "FuncType",
     "Global",
+    "GreenThreads",
     "GuestMemory",
+    "GuestThread",
     "HandleError",
     "HostError",
     "HostModule",
@@ -177,15 +182,19 @@ __all__ = [
     "Limits",
     "MalformedError",
     "Memory",
+    "MemoryType",
     "MissingExport",
     "Module",
     "NestedSuspension",
     "Notifier",
     "Op",
+    "OsThreads",
     "OutBuffer",
     "OutBuffers",
     "OutOfSteps",
     "Outcome",
+    "Process",
+    "ProcessResult",
     "Progress",
     "Ptr",
     "Question",
@@ -198,6 +207,7 @@ __all__ = [
     "Scheduler",
     "SignatureError",
     "SnapshotError",
+    "Spawner",
     "State",
     "StateError",
     "Status",
@@ -229,6 +239,7 @@ __all__ = [
     "block_until",
     "call",
     "check_interrupt",
+    "drive",
     "f32",
     "f64",
     "find_host",

@@ -12,10 +12,13 @@ from .calls import finish
 from .exec import run as running
 from .exec.context import ExecContext
 from .exec.interrupt import Interrupt
+from .instances.budget import Budget
 from .instances.func import FuncInst, HostFunc, WasmFunc
 from .instances.memory import MemInst
 from .instances.small import GlobalInst
 from .instances.table import TableInst
+from .limits import Limits
+from .linking.instantiate import make_memory
 from .store import Store
 from .types import EXTERNREF, FUNCREF, FuncType, GlobalType, MemoryType, TableType, ValType
 from .values import Value, to_python, to_wasm
@@ -93,6 +96,12 @@ class Memory:
     """A linear memory. Reads and writes copy."""
 
     inst: MemInst
+
+    @classmethod
+    def make(cls, type_: MemoryType, limits: Limits | None = None, prealloc: bool = True) -> Memory:
+        """A memory that instances may import, shared where its type says so. It counts towards `limits` as a memory of
+        an instance does; `prealloc` as in `EngineConfig`. Raises LimitError."""
+        return cls(make_memory(type_, Budget.of_memories(limits or Limits()), prealloc))
 
     @property
     def type(self) -> MemoryType:
