@@ -52,13 +52,13 @@ _ARITY: dict[str, tuple[int, int]] = {
     "ref.cast_null": (1, 1),
 }
 #: What is more than a handler between operands and result, or needs types looked up.
-_STEPS = CONTROL | _objects.STEPS
+STEPS = CONTROL | _objects.STEPS
 #: The files whose import registers handlers.
 HANDLERS = (_atomic, _memory, _objects, _simd, _table)
 
 
 def arity(row: Instr) -> tuple[int, int]:
-    """How many operands an instruction outside `_STEPS` takes, and how many results it gives."""
+    """How many operands an instruction outside `STEPS` takes, and how many results it gives."""
     if row.params is not None and row.results is not None:
         return len(row.params), len(row.results)
     if row.name in OPERATIONS:
@@ -84,7 +84,7 @@ def prepare(module: Module, index: int, counting: bool = False) -> Prepared:
             unreached += (row.name in OPENING) - (row.name == "end")
         else:
             t.ticks += 1
-            step = _STEPS.get(row.name)
+            step = STEPS.get(row.name)
             if step is not None:
                 step(t, immediate)
             else:
