@@ -57,19 +57,19 @@ _CHUNK = 1 << 20
 class Objects:
     """What an instance has made, by its size. `room` is what is left of the bytes taken from the budget.
 
-    Nothing is noted when an object dies: once the budget is used up, the objects that are left are counted. That
-    happens again only after an eighth of them is new, so its cost is spread.
+    Nothing is noted when an object dies: once the budget is used up, the objects that are left are counted. An object
+    that doesn't leave a sixteenth of the limit free then is refused, so that the cost of counting is spread.
     """
 
-    __slots__ = ("__weakref__", "budget", "charged", "counted", "room")
+    __slots__ = ("__weakref__", "budget", "charged", "room", "skip", "vain")
 
     def __init__(self, budget: Budget) -> None:
         self.budget = budget
         self.room = 0
         self.charged = 0
-        #: Bytes of the objects that were left at the last count.
-        self.counted = 0
-        budget.reclaim = WeakMethod(self.count)
+        #: How often others have asked in vain, and how many of their next requests go unheard.
+        self.vain = self.skip = 0
+        budget.reclaim = WeakMethod(self.reclaim)
 
     def take(self, size: int) -> None:
         """Account for a new object. Traps where it exceeds the limit."""
@@ -79,25 +79,33 @@ class Objects:
 
     def _more(self, size: int) -> None:
         self.room += size
-        for amount in (max(_CHUNK, size), size):
-            # Where the budget is used up this counts what is left, and so may make room by itself.
-            if self.budget.take(amount):
-                self.charged += amount
-                self.room += amount
-            if self.room >= size:
-                self.room -= size
-                return
-        raise Trap(TrapCode.LIMIT, f"{TrapCode.LIMIT.value}: {size} bytes for a struct or array")
+        spare = self.budget.limit // 16
+        amount = max(min(_CHUNK, spare), size)
+        if not self.budget.take(amount):
+            self.count()
+            if self.budget.used + amount + spare > self.budget.limit or not self.budget.take(amount):
+                raise Trap(TrapCode.LIMIT, f"{TrapCode.LIMIT.value}: {size} bytes for a struct or array")
+        self.charged += amount
+        self.room += amount - size
+
+    def reclaim(self) -> None:
+        """Somebody else needs what objects took that are gone. A guest may ask that for ever, so that requests in vain
+        become rarer."""
+        if self.skip:
+            self.skip -= 1
+        elif self.charged:
+            before = self.charged
+            self.count()
+            self.vain = self.vain + 1 if before - self.charged < self.budget.limit // 16 else 0
+            self.skip = min(1 << self.vain >> 3, 1 << 12)
 
     def count(self) -> None:
-        """Give back to the budget what objects took that are gone, unless that can't be much."""
-        if self.charged - self.room - self.counted < max(_CHUNK, self.counted // 8):
-            return
+        """Give back to the budget what objects took that are gone."""
         gc.collect()
         found = gc.get_objects()
-        self.counted = sum([size_of(o) for o in found if (type(o) is Struct or type(o) is Array) and o.owner is self])
-        self.budget.give(self.charged - self.counted)
-        self.charged = self.counted
+        left = sum([size_of(o) for o in found if (type(o) is Struct or type(o) is Array) and o.owner is self])
+        self.budget.give(self.charged - left)
+        self.charged = left
         self.room = 0
 
 

@@ -34,11 +34,13 @@ _OPTIONS = {
 }
 
 
-def smith(seed: int, size: int = 3000, fuel: int = 100) -> bytes | None:
+def smith(seed: int, size: int = 3000, fuel: int = 100, *, gc: bool = False) -> bytes | None:
     """The module that grows from `size` random bytes; None where nothing does. Every call of it ends after about
-    `fuel` rounds and calls, by a trap if need be: the counter isn't set anew, so later calls end sooner."""
+    `fuel` rounds and calls, by a trap if need be: the counter isn't set anew, so later calls end sooner. With `gc`
+    it has structs, arrays and typed references, too."""
     entropy = random.Random(seed).randbytes(size)
-    options = [f"--{name}={value}" for name, value in _OPTIONS.items() if value is not None]
+    chosen = _OPTIONS | {"gc-enabled": "true"} if gc else _OPTIONS
+    options = [f"--{name}={value}" for name, value in chosen.items() if value is not None]
     try:
         return run_tool([wasm_tools(), "smith", "--ensure-termination", f"--fuel={fuel}", *options], stdin=entropy)
     except BuildError as error:
