@@ -23,6 +23,8 @@ def _call(e: Emitter, index: Any) -> None:
 
 
 def _leave(e: Emitter, type_: FuncType, code: str, args: list[tuple[str, str]]) -> None:
+    if not abi.callable_from_code(type_):
+        raise abi.Unsupported(f"a call of a function of type {type_}")
     results = tuple(map(abi.ir_type, type_.results))
     returned = return_type(results)
     given = "".join([f", {t} {text}" for t, text in args])
