@@ -216,7 +216,7 @@ class _Job:
         return [make(config) for name, make in makers.items() if name in wanted]
 
     def _link(self, module: Module, hosts: list[HostModule[Any]]) -> tuple[Instance, Execution | None]:
-        engine = Engine(EngineConfig(tier=self.plan.tier))
+        engine = Engine(EngineConfig(tier=self.plan.tier, signals=True))
         try:
             return Instance.begin(module, hosts, limits=self.plan.limits, engine=engine, trace=self.trace)
         except UnlinkableError as error:
