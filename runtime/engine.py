@@ -49,6 +49,11 @@ class EngineConfig:
     clock: Clock = SYSTEM_CLOCK
     #: Who carries out a wait; None for a driver that lets the calling thread sleep.
     driver: Driver | None = None
+    #: Whether Python's signal handlers are to run at once while the main thread is in machine code or waits. For that,
+    #: the process's wake-up descriptor (`signal.set_wakeup_fd`) is taken for the length of each run; whoever had it
+    #: gets every signal too, and has it back afterwards. If not, no signal state is touched: a handler runs within
+    #: a fiftieth of a second in machine code, and a wait may miss a signal that comes in the moment it begins.
+    signals: bool = False
     #: Count calls of WebAssembly functions, too, which costs a little at each.
     count_wasm_calls: bool = False
     #: Restarts injected on purpose, for tests: asked at every check point of every execution.
@@ -65,7 +70,9 @@ class Engine:
 
     def __attrs_post_init__(self) -> None:
         driver = self.config.driver
-        object.__setattr__(self, "driver", ThreadDriver(self.config.clock) if driver is None else driver)
+        if driver is None:
+            driver = ThreadDriver(self.config.clock, signals=self.config.signals)
+        object.__setattr__(self, "driver", driver)
         object.__setattr__(self, "tier", _tier(self.config))
 
 

@@ -222,7 +222,7 @@ class _Job:
 
     def _process(self, module: Module, hosts: list[HostModule[Any]], entries: list[Entry]) -> int:
         """The same for a program with threads."""
-        engine = Engine(EngineConfig(tier=self.plan.tier))
+        engine = Engine(EngineConfig(tier=self.plan.tier, signals=True))
         made = self._linked(module, hosts, lambda: process(self.plan, module, hosts, engine, self.trace))
         try:
             status = self._threads(made, entries)
@@ -231,7 +231,7 @@ class _Job:
         return status if closed else status or HOST_FAILED
 
     def _link(self, module: Module, hosts: list[HostModule[Any]]) -> tuple[Instance, Execution | None]:
-        engine = Engine(EngineConfig(tier=self.plan.tier))
+        engine = Engine(EngineConfig(tier=self.plan.tier, signals=True))
         return self._linked(
             module, hosts,
             lambda: Instance.begin(module, hosts, limits=self.plan.limits, engine=engine, trace=self.trace),
