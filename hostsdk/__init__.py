@@ -9,11 +9,13 @@ from ._blocking import block_until, sleep
 from ._blocking import check_interrupt_op as check_interrupt
 from ._callback import call, tail_call
 from ._context import BlockingContext, Context, Progress
+from ._drivers.green import GreenThreads
 from ._drivers.scheduler import Deadlock, Scheduler
 from ._drivers.tasks import Task, TaskState
 from ._embed import Export, Exports, Instance
 from ._engine import (
     V128,
+    Array,
     Clock,
     Counters,
     DivergenceError,
@@ -28,6 +30,7 @@ from ._engine import (
     Feature,
     FuncType,
     Global,
+    I31Int,
     InstanceAbandoned,
     Interrupt,
     Interrupted,
@@ -36,6 +39,7 @@ from ._engine import (
     Limits,
     MalformedError,
     Memory,
+    MemoryType,
     NestedSuspension,
     Notifier,
     OutOfSteps,
@@ -45,6 +49,7 @@ from ._engine import (
     State,
     StateError,
     Status,
+    Struct,
     SystemClock,
     Table,
     TimedOut,
@@ -94,6 +99,7 @@ from ._question import Question, ask
 from ._resources import ResourceTable
 from ._sockets import try_recv, try_send
 from ._sort import sort_with
+from ._threads import GuestThread, OsThreads, Process, ProcessResult, Spawner, drive
 from ._trace import Trace, TraceEvent
 from ._types import (
     ByteList,
@@ -129,6 +135,7 @@ __all__ = [
     "ERRNO_NEGATIVE",
     "V128",
     "WASI_ERRNO",
+    "Array",
     "BlockingContext",
     "BufferTooSmall",
     "ByteList",
@@ -163,10 +170,13 @@ __all__ = [
     "FuncRef",
     "FuncType",
     "Global",
+    "GreenThreads",
     "GuestMemory",
+    "GuestThread",
     "HandleError",
     "HostError",
     "HostModule",
+    "I31Int",
     "InstalledHost",
     "Instance",
     "InstanceAbandoned",
@@ -178,15 +188,19 @@ __all__ = [
     "Limits",
     "MalformedError",
     "Memory",
+    "MemoryType",
     "MissingExport",
     "Module",
     "NestedSuspension",
     "Notifier",
     "Op",
+    "OsThreads",
     "OutBuffer",
     "OutBuffers",
     "OutOfSteps",
     "Outcome",
+    "Process",
+    "ProcessResult",
     "Progress",
     "Ptr",
     "Question",
@@ -199,12 +213,14 @@ __all__ = [
     "Scheduler",
     "SignatureError",
     "SnapshotError",
+    "Spawner",
     "State",
     "StateError",
     "Status",
     "Steps",
     "Stored",
     "Str",
+    "Struct",
     "Suspended",
     "SystemClock",
     "Table",
@@ -230,6 +246,7 @@ __all__ = [
     "block_until",
     "call",
     "check_interrupt",
+    "drive",
     "f32",
     "f64",
     "find_host",

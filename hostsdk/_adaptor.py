@@ -6,7 +6,9 @@ usual case and leaves everything else (a result out of range, of another type, a
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
+from types import CodeType
 from typing import Any, TypeAlias
 
 from ._codecs import NumberParam
@@ -40,9 +42,15 @@ def adapt(
         "fn": fn, "finish": finish, "f32_to_python": f32_to_python, "f32_from_python": f32_from_python,
     }  # fmt: skip
     # The text is made of the shapes of numbers alone; nothing that an author or a guest named goes into it.
-    exec(compile(lines, "<hostsdk adaptor>", "exec"), scope)
+    exec(_compiled(lines), scope)
     adapted: Adapted = scope["adapted"]
     return adapted
+
+
+@functools.lru_cache(maxsize=512)
+def _compiled(lines: str) -> CodeType:
+    """Instances of the same module, and functions of the same shape, share the code."""
+    return compile(lines, "<hostsdk adaptor>", "exec")
 
 
 def _argument(name: str, number: Number) -> str:
@@ -80,6 +88,7 @@ Lower: TypeAlias = Callable[["tuple[Any, ...]"], "tuple[Any, ...] | None"]
 Lift: TypeAlias = Callable[["tuple[Any, ...]"], Any]
 
 
+@functools.lru_cache(maxsize=512)
 def lowering(type_: FuncType) -> Lower:
     """The short way for an export's arguments: ints in range and floats, of exactly these classes."""
     names = [f"a{i}" for i in range(len(type_.params))]
@@ -101,6 +110,7 @@ def lowering(type_: FuncType) -> Lower:
     return lower
 
 
+@functools.lru_cache(maxsize=512)
 def lifting(type_: FuncType) -> Lift | None:
     """The short way for one integer or f64, or nothing; None where results are others."""
     match type_.results:

@@ -179,6 +179,17 @@ class Context(Generic[S]):
         """End the whole execution with an exit code; never returns. The embedder sees `Exited(code)`."""
         raise make_exit(code)
 
+    def spawn(self, name: str, arg: int) -> int:
+        """Begin a thread of the guest: an instance of its own, made in that thread, whose export `name` is called with
+        the thread's number and `arg`. The number, above 0; journaled. Raises BlockingIOError where there can be no more
+        threads, MissingExport, and StateError for a guest that no `Process` runs."""
+        owner: Any = self._binding.owner
+        process = owner._process
+        if process is None:
+            raise StateError("ctx.spawn: the guest has no threads; run it by `Process(module, hosts).run()`")
+        number: int = self._step("spawn", name, lambda: process.spawn(name, arg))
+        return number
+
     @property
     def clock(self) -> Clock:
         """The engine's clock itself, for a state that has to tell the time outside of a call. Not journaled."""

@@ -22,7 +22,6 @@ from ._engine import (
     HostFunc,
     InstanceAbandoned,
     Interrupt,
-    Interrupted,
     Limits,
     Memory,
     RuntimeInstance,
@@ -32,7 +31,6 @@ from ._engine import (
     Table,
     TagInst,
     TagType,
-    TimedOut,
     Unfinished,
     WasmError,
     WasmException,
@@ -53,10 +51,10 @@ from ._execution import Execution
 from ._loaded import Module
 from ._messages import Text
 from ._module import HostModule
-from ._outcomes import CallInterrupted, CallStopped, Returned, Timeout, Unanswered
-from ._question import Question
+from ._outcomes import Returned, stopped
 from ._resource_kinds import load_resources
 from ._resources import ResourceTable
+from ._signature import FunctionSpec
 from ._trace import Trace, implied
 from ._types import FuncRef, P, W, Wasm
 
@@ -248,9 +246,25 @@ class Instance:
         trace: Trace | None,
     ) -> Execution | None:
         self._begin(module, hosts, limits, engine, trace)
-        begun = begin_instantiation(self._store, module._raw, self._look_up(imports or {}))
+        return self._linking(imports or {})
+
+    def _linking(self, imports: Imports) -> Execution | None:
+        self._given = imports
+        begun = begin_instantiation(self._store, self.module._raw, self._look_up(imports))
         self._linked(begun.instance)
         return None if begun.start is None else Execution(self, "(start)", (), begun.start)
+
+    def _again(self) -> tuple[Instance, Execution | None]:
+        """The module once more, for another thread: with the same imports and limits, and with this instance's states
+        and resources, which stay this one's. As `begin` gives it; raises what that raises."""
+        other = type(self).__new__(type(self))
+        try:
+            hosts = [binding.module for binding in self._bindings]
+            other._begin(self.module, hosts, self._store.limits, self._store.engine, self._trace, self)
+            return other, other._linking(self._given)
+        except BaseException:
+            other.close()
+            raise
 
     def _begin(
         self,
@@ -259,30 +273,43 @@ class Instance:
         limits: Limits,
         engine: Engine | None,
         trace: Trace | None,
+        sharing: Instance | None = None,
     ) -> None:
         self.module = module
         self._trace = trace = trace or implied()
         engine = engine or _DEFAULT_ENGINE
-        bind = BoundFunction if trace is None else trace.bind
         #: Live objects under numbers that the guest holds, shared by the host modules.
-        self.resources = ResourceTable()
+        self.resources: ResourceTable = ResourceTable() if sharing is None else sharing.resources
+        #: The process whose thread this instance belongs to.
+        self._process: Any = None if sharing is None else sharing._process
+        self._sharing = sharing
         self._closed = False
         self._bindings: list[Binding] = []
-        self._store = Store(engine if trace is None else trace.engine(engine), limits)
+        self._store: Store = Store(engine if trace is None or sharing is not None else trace.engine(engine), limits)
+        #: What may be imported, and what has been: each function is bound when it is first asked for.
+        self._specs: dict[tuple[str, str], tuple[FunctionSpec, Binding]] = {}
         self._functions: dict[tuple[str, str], BoundFunction] = {}
         self._tags: dict[tuple[str, str], TagInst] = {}
         for host in hosts:
-            binding = Binding(host, host.make_state(), self.resources, self)
+            state = host.make_state() if sharing is None else sharing.state(host)
+            binding = Binding(host, state, self.resources, self)
             self._bindings.append(binding)
             self._tags.update({(host.name, name): tag for name, tag in host.tags.items()})
             for name, spec in host.functions.items():
-                if (host.name, name) in self._functions:
+                if (host.name, name) in self._specs:
                     raise ValueError(f"two host modules have a function {host.name}.{name}")
-                self._functions[host.name, name] = bind(spec, binding)
+                self._specs[host.name, name] = spec, binding
+
+    def _bound(self, module: str, name: str) -> BoundFunction | None:
+        found = self._functions.get((module, name))
+        if found is None and (module, name) in self._specs:
+            bind = BoundFunction if self._trace is None else self._trace.bind
+            found = self._functions[module, name] = bind(*self._specs[module, name])
+        return found
 
     def _look_up(self, imports: Imports) -> Callable[[str, str], Any]:
         def find(module: str, name: str) -> Any:
-            bound = self._functions.get((module, name))
+            bound = self._bound(module, name)
             if bound is not None:
                 return bound.func
             if (module, name) in self._tags:
@@ -397,7 +424,7 @@ class Instance:
             raise
         explanation = execution.explain()
         execution.drop()
-        raise _stopped(execution, suspended.reason, explanation)
+        raise stopped(execution, suspended.reason, explanation)
 
     def _conclude(self, execution: Execution, outcome: object) -> Any:
         """What a plain call gives or raises for the outcome that `execution` came to."""
@@ -490,7 +517,10 @@ class Instance:
         raw = getattr(self, "_raw", None)
         for context in reversed(raw.group.root().active) if raw is not None else ():
             _attempt(errors, partial(control.drop, context))
-        _attempt(errors, self.resources.close_all)
+        if self._sharing is not None:
+            self._bindings.clear()
+        else:
+            _attempt(errors, self.resources.close_all)
         for binding in reversed(self._bindings):
             _attempt(errors, partial(binding.module.close_state, binding.state))
         if errors:
@@ -529,7 +559,7 @@ class Instance:
         self = cls.__new__(cls)
 
         def find(module: str, name: str, type_: FuncType) -> HostFunc | None:
-            bound = self._functions.get((module, name))
+            bound = self._bound(module, name)
             return None if bound is None else bound.func
 
         def find_tag(module: str, name: str, type_: TagType) -> TagInst | None:
@@ -563,20 +593,6 @@ def _attempt(errors: list[BaseException], step: Callable[[], object]) -> None:
         step()
     except Exception as error:  # every other cleanup is to run all the same
         errors.append(error)
-
-
-def _stopped(execution: Execution, reason: object, explanation: str) -> CallStopped:
-    call = f"{execution.name}({', '.join(map(repr, execution.args))})"
-    match reason:
-        case TimedOut():
-            return Timeout(f"{call} timed out", execution, explanation)
-        case Interrupted():
-            return CallInterrupted(f"{call} was interrupted", execution, explanation)
-        case Question() as question:
-            return Unanswered(
-                f"{call} asked {question!r}, and a plain call can't answer", execution, explanation, question
-            )
-    return CallStopped(f"{call} was suspended: {reason}", execution, explanation)
 
 
 Execution._adopt = Instance._adopt

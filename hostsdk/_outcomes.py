@@ -73,6 +73,21 @@ class Unanswered(CallStopped):
         self.question = question
 
 
+def stopped(execution: Execution, reason: object, explanation: str) -> CallStopped:
+    """What a plain call raises for an execution that was suspended for `reason`, and dropped."""
+    call = f"{execution.name}({', '.join(map(repr, execution.args))})"
+    match reason:
+        case TimedOut():
+            return Timeout(f"{call} timed out", execution, explanation)
+        case Interrupted():
+            return CallInterrupted(f"{call} was interrupted", execution, explanation)
+        case Question() as question:
+            return Unanswered(
+                f"{call} asked {question!r}, and a plain call can't answer", execution, explanation, question
+            )
+    return CallStopped(f"{call} was suspended: {reason}", execution, explanation)
+
+
 __all__ = [
     "CallCancelled",
     "CallInterrupted",
@@ -88,4 +103,5 @@ __all__ = [
     "Timeout",
     "Trapped",
     "Unanswered",
+    "stopped",
 ]

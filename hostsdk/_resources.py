@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import secrets
+import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, TypeVar
@@ -35,12 +36,13 @@ class Resource:
 
 @attrs.define(eq=False)
 class ResourceTable:
-    """The resources of one instance. Numbers are the lowest free ones. Not for several threads at once."""
+    """The resources of one instance, or of all threads of a process. Numbers are the lowest free ones."""
 
     _by_handle: dict[int, Resource] = attrs.field(factory=dict)
     _handles: dict[int, int] = attrs.field(factory=dict)
     _free: list[int] = attrs.field(factory=list)
     _next: int = 0
+    _lock: threading.RLock = attrs.field(factory=threading.RLock, repr=False)
     # No other table of any process gives out the same: a saved call that looked up what is closed by now must not find
     # an object of the table that it is loaded into.
     _identities: Iterator[int] = attrs.field(factory=lambda: itertools.count(secrets.randbits(62)))
@@ -48,10 +50,11 @@ class ResourceTable:
     def add(self, value: object, *, close: Callable[[Any], object] | None = None, owner: str | None = None) -> int:
         """Keep `value`; its number. `close` is called with it when it is closed, by `close` or with the instance.
         `owner` names the host module that adds it."""
-        handle = heapq.heappop(self._free) if self._free else self._next
-        self._next = max(self._next, handle + 1)
-        self._put(handle, Resource(next(self._identities), value, close, owner))
-        return handle
+        with self._lock:
+            handle = heapq.heappop(self._free) if self._free else self._next
+            self._next = max(self._next, handle + 1)
+            self._put(handle, Resource(next(self._identities), value, close, owner))
+            return handle
 
     def put(self, handle: int, resource: Resource) -> None:
         """Keep a resource that was saved, under the number that it had. Raises HandleError for one in use, or one that
@@ -106,25 +109,27 @@ class ResourceTable:
 
         Raises HandleError where `handle` names nothing, or `to` can't be a number.
         """
-        resource = self.find(handle, object)
-        if to == handle:
-            return
-        if to < 0 or to > self._next + 1024:
-            raise HandleError(f"{to} can't be a resource's number")
-        if to in self._by_handle:
-            self.close(to)
-        del self._by_handle[handle]
-        heapq.heappush(self._free, handle)
-        self._reserve(to)
-        self._put(to, resource)
+        with self._lock:
+            resource = self.find(handle, object)
+            if to == handle:
+                return
+            if to < 0 or to > self._next + 1024:
+                raise HandleError(f"{to} can't be a resource's number")
+            if to in self._by_handle:
+                self.close(to)
+            del self._by_handle[handle]
+            heapq.heappush(self._free, handle)
+            self._reserve(to)
+            self._put(to, resource)
 
     def remove(self, handle: int) -> Any:
         """Take an object out without closing it. Raises HandleError."""
-        resource = self.find(handle, object)
-        del self._by_handle[handle]
-        del self._handles[resource.identity]
-        heapq.heappush(self._free, handle)
-        return resource.value
+        with self._lock:
+            resource = self.find(handle, object)
+            del self._by_handle[handle]
+            del self._handles[resource.identity]
+            heapq.heappush(self._free, handle)
+            return resource.value
 
     def close(self, handle: int) -> None:
         """Take an object out and close it. Raises HandleError, and what its `close` raises."""

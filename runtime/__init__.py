@@ -7,7 +7,7 @@ nothing of that package.
 from . import control, snapshot
 from .calls import ExitRequested, Unfinished, conclude, finish, handle_restart, handle_restart_once, run_through
 from .declarations import ExternKind
-from .engine import Engine, EngineConfig, interpreted, without_native
+from .engine import Engine, EngineConfig, compile_ahead, interpreted, kept_code, without_native
 from .errors import (
     DivergenceError,
     InstanceAbandoned,
@@ -80,6 +80,7 @@ from .instances.exception import ExnInst, TagInst, WasmException
 from .instances.func import FuncInst, HostFunc, TailCall, Unwind, WasmFunc, make_unwind
 from .instances.instance import Extern, Instance
 from .instances.memory import MemInst
+from .instances.objects import Array, Struct, is_a
 from .instances.small import GlobalInst
 from .instances.table import TableInst
 from .instantiation import Instantiation, begin_instantiation, instantiate
@@ -106,6 +107,7 @@ from .v128 import V128
 from .values import (
     M32,
     M64,
+    I31Int,
     Value,
     f32_from_bits,
     f32_from_python,
@@ -133,6 +135,7 @@ __all__ = [
     "V128_TYPE",
     "Agenda",
     "Alarm",
+    "Array",
     "At",
     "Bell",
     "Budget",
@@ -165,6 +168,7 @@ __all__ = [
     "GlobalType",
     "HostFrame",
     "HostFunc",
+    "I31Int",
     "Injected",
     "Injector",
     "Instance",
@@ -205,6 +209,7 @@ __all__ = [
     "StateError",
     "Status",
     "Store",
+    "Struct",
     "Suspended",
     "SystemClock",
     "Table",
@@ -239,6 +244,7 @@ __all__ = [
     "begin_instantiation",
     "call_back",
     "check_interrupt",
+    "compile_ahead",
     "conclude",
     "control",
     "f32_from_bits",
@@ -253,7 +259,9 @@ __all__ = [
     "handle_restart_once",
     "instantiate",
     "interpreted",
+    "is_a",
     "is_restartable",
+    "kept_code",
     "make_dropped",
     "make_exit",
     "make_unwind",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import attrs
 
+from .errors import StateError
 from .exec.clock import SYSTEM_CLOCK, Clock
 from .exec.inject import Injector
 from .exec.tier import Tier
@@ -16,6 +18,10 @@ from .features import AVAILABLE, Feature
 from .interp.heat import Heat
 from .interp.tier import Interpreter
 from .module import Module
+
+if TYPE_CHECKING:
+    from .llvm.ahead import Compiled
+    from .llvm.cache import Cache
 
 
 @attrs.frozen
@@ -43,6 +49,11 @@ class EngineConfig:
     clock: Clock = SYSTEM_CLOCK
     #: Who carries out a wait; None for a driver that lets the calling thread sleep.
     driver: Driver | None = None
+    #: Whether Python's signal handlers are to run at once while the main thread is in machine code or waits. For that,
+    #: the process's wake-up descriptor (`signal.set_wakeup_fd`) is taken for the length of each run; whoever had it
+    #: gets every signal too, and has it back afterwards. If not, no signal state is touched: a handler runs within
+    #: a fiftieth of a second in machine code, and a wait may miss a signal that comes in the moment it begins.
+    signals: bool = False
     #: Count calls of WebAssembly functions, too, which costs a little at each.
     count_wasm_calls: bool = False
     #: Restarts injected on purpose, for tests: asked at every check point of every execution.
@@ -59,7 +70,9 @@ class Engine:
 
     def __attrs_post_init__(self) -> None:
         driver = self.config.driver
-        object.__setattr__(self, "driver", ThreadDriver(self.config.clock) if driver is None else driver)
+        if driver is None:
+            driver = ThreadDriver(self.config.clock, signals=self.config.signals)
+        object.__setattr__(self, "driver", driver)
         object.__setattr__(self, "tier", _tier(self.config))
 
 
@@ -75,6 +88,29 @@ def interpreted(module: Module) -> dict[int, str]:
         except Unsupported as error:
             kept[code.index] = str(error)
     return kept
+
+
+def compile_ahead(module: Module, told: Callable[[int, int], None]) -> Compiled:
+    """Make machine code of all functions and keep it, so that the module's next run has it from its start. `told`
+    learns of how many functions out of how many there is an answer.
+
+    Raises StateError where there is no native tier or nothing is kept.
+    """
+    cache, reason = kept_code(), without_native()
+    if cache is None or reason is not None:
+        raise StateError(reason or "no machine code is kept: HOSTSDK_CACHE is off")
+    from .llvm.ahead import compile_ahead as compile_
+
+    return compile_(module, cache, told)
+
+
+def kept_code() -> Cache | None:
+    """The machine code that is kept in the usual folder; None where that is turned off."""
+    from .llvm.cache import usual
+    from .llvm.choice import cache_in
+
+    folder = usual()
+    return None if folder is None else cache_in(folder)
 
 
 def without_native() -> str | None:

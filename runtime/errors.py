@@ -73,6 +73,8 @@ class TrapCode(enum.Enum):
     NULL_REFERENCE = "null reference"
     HOST = "host function"
     INTERRUPTED = "interrupted"
+    OUT_OF_BOUNDS_ARRAY = "out of bounds array access"
+    CAST_FAILURE = "cast failure"
 
 
 class Trap(WasmError):

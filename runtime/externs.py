@@ -12,13 +12,30 @@ from .calls import finish
 from .exec import run as running
 from .exec.context import ExecContext
 from .exec.interrupt import Interrupt
+from .instances.budget import Budget
 from .instances.func import FuncInst, HostFunc, WasmFunc
 from .instances.memory import MemInst
+from .instances.objects import is_a
 from .instances.small import GlobalInst
 from .instances.table import TableInst
+from .limits import Limits
+from .linking.instantiate import make_memory
 from .store import Store
-from .types import EXTERNREF, FUNCREF, FuncType, GlobalType, MemoryType, TableType, ValType
-from .values import Value, to_python, to_wasm
+from .types import (
+    ARRAY,
+    EXTERN,
+    FUNC,
+    I31,
+    STRUCT,
+    DefType,
+    FuncType,
+    GlobalType,
+    MemoryType,
+    TableType,
+    ValType,
+    heap_matches,
+)
+from .values import I31Int, Value, i31, to_python, to_wasm
 
 
 @attrs.frozen
@@ -63,22 +80,36 @@ def arguments(type_: FuncType, args: tuple[object, ...], name: str) -> tuple[Val
 
 
 def value_in(type_: ValType, value: object) -> Value:
-    """One Python value as a canonical one, references included. Raises TypeError or OverflowError."""
-    if type_ is FUNCREF:
-        if value is None:
-            return None
-        if not isinstance(value, Func):
-            raise TypeError(f"funcref takes a Func or None, not {type(value).__name__}")
-        return value.inst
-    if type_ is EXTERNREF:
-        return value
-    return to_wasm(type_, value)
+    """One Python value as a canonical one, references included: a function by its `Func`, an i31 by an int, what the
+    guest has made by itself, null by None; any object for `externref` and `anyref`. Raises TypeError or OverflowError.
+    """
+    heap = type_.heap
+    if heap is None:
+        return to_wasm(type_, value)
+    found = value
+    if isinstance(value, Func) and heap_matches(heap.kind if isinstance(heap, DefType) else heap, FUNC):
+        found = value.inst
+    elif isinstance(value, int) and (type(value) is I31Int or heap is I31):
+        found = i31(value)
+    elif isinstance(value, (WasmFunc, HostFunc)):
+        raise TypeError(f"{type_} takes no {type(value).__name__}; give the Func")
+    if not is_a(found, type_):
+        raise TypeError(f"{type_} takes {_taken(type_)}, not {type(value).__name__}")
+    return found
+
+
+def _taken(type_: ValType) -> str:
+    """What fits a reference type, in words."""
+    heap = type_.heap
+    kind = heap.kind if isinstance(heap, DefType) else heap
+    what = {FUNC: "a Func", STRUCT: "a Struct", ARRAY: "an Array", I31: "an int"}.get(kind or EXTERN, "a value")
+    return f"{what} of that type{' or None' if type_.nullable else ''}"
 
 
 def value_out(type_: ValType, value: Value, store: Store) -> object:
-    """One canonical value as Python has it."""
-    if type_ is FUNCREF and isinstance(value, (WasmFunc, HostFunc)):
-        return Func(value, store)
+    """One canonical value as Python has it. Structs and arrays are themselves."""
+    if type_.is_ref:
+        return Func(value, store) if isinstance(value, (WasmFunc, HostFunc)) else value
     return to_python(type_, value)
 
 
@@ -93,6 +124,12 @@ class Memory:
     """A linear memory. Reads and writes copy."""
 
     inst: MemInst
+
+    @classmethod
+    def make(cls, type_: MemoryType, limits: Limits | None = None, prealloc: bool = True) -> Memory:
+        """A memory that instances may import, shared where its type says so. It counts towards `limits` as a memory of
+        an instance does; `prealloc` as in `EngineConfig`. Raises LimitError."""
+        return cls(make_memory(type_, Budget.of_memories(limits or Limits()), prealloc))
 
     @property
     def type(self) -> MemoryType:

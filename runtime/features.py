@@ -64,6 +64,7 @@ WASM_3_0 = (
 #: What this engine has. Presets are cut to it, so that using more is an error that names the feature.
 AVAILABLE = WASM_2_0 | Feature.RELAXED_SIMD | Feature.TAIL_CALL | Feature.EXTENDED_CONST | Feature.MULTI_MEMORY
 AVAILABLE |= Feature.THREADS | Feature.MEMORY64 | Feature.CUSTOM_PAGE_SIZES | Feature.EXCEPTIONS
+AVAILABLE |= Feature.FUNCTION_REFERENCES | Feature.GC
 
 #: Editions of WebAssembly by their names; `all` is everything that the engine has.
 PRESETS: Mapping[str, Feature] = MappingProxyType(

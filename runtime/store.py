@@ -58,7 +58,7 @@ class Store:
                 above.tier, above.limits, requests, above.driver, self.counters, config.callbacks,
                 depth=above.depth, nesting=above.nesting + 1, cells=above.cells,
             )  # fmt: skip
-        requests = Requests(config.clock, self.injector)
+        requests = Requests(config.clock, self.injector, signals=config.signals)
         if self.limits.steps is not None:
             requests.steps = [self.limits.steps]
         return ExecContext(self.engine.tier, self.limits, requests, self.engine.driver, self.counters, config.callbacks)

@@ -336,7 +336,7 @@ def describe(type_: ExternType) -> str:
     """`type_` in words, for messages."""
     match type_:
         case FuncType():
-            return f"function {type_!r}"
+            return f"function {type_!r}{'' if type_.of is None else ' (declared open, or in a group)'}"
         case TableType(elem, low, high, address):
             return f"{_wide(address)}table of {elem} with limits {_range(low, high)}"
         case MemoryType(low, high, address, page, shared):

@@ -3,7 +3,8 @@
 i32 and i64 are unsigned ints. f64 is a float with its exact bits. f32 is the float of the same value; an f32 NaN is a
 quiet f64 NaN whose low 23 bits are the f32's fraction, so that no move or sign operation of the host disturbs it
 (turning it into a double the plain way would quieten a signalling one). A null reference is None, a function
-reference the function instance, an external reference any other object. A v128 is 16 bytes, lane 0 first.
+reference the function instance, an external reference any other object; what the guest has made itself are
+`instances.objects`, and `I31Int`. A v128 is 16 bytes, lane 0 first.
 """
 
 from __future__ import annotations
@@ -111,6 +112,22 @@ def default(type_: ValType) -> Value:
     if type_ is F32 or type_ is F64:
         return 0.0
     return None
+
+
+class I31Int(int):
+    """What an `i31ref` refers to: an int of 31 bits, signed. Two are the same reference if they are equal."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"I31Int({int(self)})"
+
+
+def i31(value: int) -> I31Int:
+    """An int as what an `i31ref` refers to. Raises OverflowError where it takes more than 31 bits."""
+    if not -(1 << 30) <= value < 1 << 30:
+        raise OverflowError(f"{value} does not fit i31")
+    return I31Int(value)
 
 
 def to_wasm(type_: ValType, value: object) -> Value:

@@ -13,9 +13,9 @@ _NAMED = re.compile(r"BEHAVIOURS?\s+((?:\d+(?:\s*(?:,|and|to|-|–)\s*)?)+)", re
 _HEADED = re.compile(r"^((?:\d+(?:\s*(?:,|and|to|-|–)\s*)?)+):")
 _PART = re.compile(r"(\d+)\s*(?:to|-|–)\s*(\d+)|(\d+)")
 
-#: Numbers whose promise can be kept with what there is: threads, wasi-threads are not there yet.
+#: Numbers whose promise can be kept with what there is.
 PROMISED = (
-    {*range(1, 44), *range(45, 50), 51, 53, 56, *range(57, 61), 75, 76, 78, 79}
+    {*range(1, 44), *range(45, 50), 51, 53, 56, *range(57, 73), 75, 76, 78, 79}
     | {73, 74, 77}
 )  # fmt: skip
 

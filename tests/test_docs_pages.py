@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from runtime.exec.state import MOVES, State
+from runtime.exec.cluster import CLUSTER_MOVES, MEMBER_MOVES
 from tests.support.cache import ROOT
 
 DOCS = ROOT / "docs"
@@ -44,12 +44,28 @@ def test_the_map_is_short() -> None:
     assert [row for row in rows if not PATH.search(row)] == []
 
 
-def test_every_move_is_drawn() -> None:
+@pytest.mark.parametrize("table", ["", "tasks", "members", "clusters"])
+def test_every_move_is_drawn(table: str) -> None:
     """The picture of the states has a box for each state and an arrow for each legal move, and no other."""
-    picture = load("states").draw(MOVES)
-    assert set(re.findall(r">(\w+)</text>", picture)) == {state.value for state in State}
+    states = load("states")
+    moves = states.TABLES[table]
+    picture = states.draw(moves)
+    assert set(re.findall(r">(\w+)</text>", picture)) == {state.value for state in type(next(iter(moves)))}
     drawn = set(re.findall(r"<title>(\w+) to (\w+)</title>", picture))
-    assert drawn == {(old.value, new.value) for old, news in MOVES.items() for new in news}
+    assert drawn == {(old.value, new.value) for old, news in moves.items() for new in news}
+
+
+def test_the_page_of_threads_has_the_events() -> None:
+    """What happens to a thread that shares a memory, and to its cluster, stands on the page as in the tables."""
+    page = (DOCS / "threads.md").read_text()
+    rows = set(re.findall(r"^\| (\w+) \| ([\w ]+) \| (\w+) \|$", page, re.MULTILINE))
+    wanted = {
+        (old.value, event, new.value)
+        for table in (MEMBER_MOVES, CLUSTER_MOVES)
+        for old, events in table.items()
+        for event, new in events.items()
+    }
+    assert rows - {("from", "event", "to")} == wanted
 
 
 def test_rationale_asks() -> None:

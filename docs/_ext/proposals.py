@@ -13,7 +13,7 @@ from runtime.features import AVAILABLE, MVP, PRESETS, WASM_2_0, WASM_3_0, Featur
 from runtime.instr.index import BY_NAME
 from runtime.interp import numeric as _numeric
 from runtime.interp import prepare as _prepare
-from runtime.interp.control import CONTROL
+from runtime.interp.prepare import STEPS
 from runtime.interp.registry import known
 from runtime.llvm import function as _function
 from runtime.llvm.lower.registry import LOWERINGS
@@ -23,7 +23,7 @@ BEGIN, END = "<!-- from the tables: begin -->\n", "<!-- from the tables: end -->
 #: The files whose import fills the tables.
 FILLED = (_numeric, _prepare, _function)
 #: Features without instructions of their own, or with more to them than those, that machine code does not have.
-NOT_COMPILED: frozenset[Feature] = frozenset((Feature.EXCEPTIONS, Feature.TAIL_CALL))
+NOT_COMPILED: frozenset[Feature] = frozenset((Feature.TAIL_CALL,))
 
 
 def edition(feature: Feature) -> str:
@@ -48,7 +48,7 @@ def rows() -> Iterator[str]:
     for feature in Feature:
         names = [row.name for row in BY_NAME.values() if row.feature is feature]
         there = feature in AVAILABLE
-        interpreter = coverage([known(name) or name in CONTROL for name in names], there)
+        interpreter = coverage([known(name) or name in STEPS for name in names], there)
         native = coverage([name in LOWERINGS for name in names], there and feature not in NOT_COMPILED)
         count = str(len(names)) if names else ""
         if not there:

@@ -1,5 +1,6 @@
-"""The directive `states`: the states of an execution, or with the argument `tasks` of a scheduler's task, and the moves
-between them, drawn from the tables in the code."""
+"""The directive `states`: the states of an execution, and the moves between them, drawn from the table in the code.
+With the argument `tasks` those of a scheduler's task, with `members` of a thread that shares a memory, with `clusters`
+of all such threads together."""
 
 from __future__ import annotations
 
@@ -11,13 +12,22 @@ from sphinx.util.docutils import SphinxDirective
 
 from hostsdk._drivers.tasks import MOVES as TASK_MOVES
 from hostsdk._drivers.tasks import TaskState
+from runtime.exec.cluster import CLUSTER_MOVES, MEMBER_MOVES, Phase, Place
 from runtime.exec.state import MOVES, State
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
-AnyState: TypeAlias = State | TaskState
+AnyState: TypeAlias = State | TaskState | Place | Phase
 Moves: TypeAlias = Mapping[Any, Set[Any]]
+
+#: By the directive's argument. A table that names what happens leads to the same states without it.
+TABLES: dict[str, Moves] = {
+    "": MOVES,
+    "tasks": TASK_MOVES,
+    "members": {place: frozenset(events.values()) for place, events in MEMBER_MOVES.items()},
+    "clusters": {phase: frozenset(events.values()) for phase, events in CLUSTER_MOVES.items()},
+}
 
 #: Size of a box, and the room between two.
 WIDTH, HEIGHT, GAP, DROP = 104, 34, 56, 96
@@ -88,7 +98,7 @@ class States(SphinxDirective):
     optional_arguments = 1
 
     def run(self) -> list[nodes.Node]:
-        moves: Moves = TASK_MOVES if self.arguments == ["tasks"] else MOVES
+        moves = TABLES["".join(self.arguments)]
         text = "; ".join(f"{old.value} → {new.value}" for old, new in arrows(moves))
         return [
             nodes.raw("", draw(moves), format="html"),

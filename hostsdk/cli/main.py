@@ -11,6 +11,8 @@ import click
 #: Subcommands with the line that `hostsdk --help` shows. `NAME` is the object `command` in the file `NAME.py` here.
 COMMANDS: Final = {
     "completion": "Print what makes a shell complete words.",
+    "cache": "Show and clear the machine code that is kept.",
+    "compile": "Make machine code of a program before it runs.",
     "hosts": "Show the installed host modules.",
     "info": "Show versions, and what is available here.",
     "inspect": "Show what a module needs and offers.",

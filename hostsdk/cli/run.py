@@ -55,6 +55,7 @@ _COUNT = click.IntRange(min=0)
 @click.option("--invoke", metavar="NAME", help="Call this export with ARGS; print its results, one a line.")
 @click.option("--trace", is_flag=True, help="Say on standard error what host functions do, a line a call.")
 @click.option("--trace-file", type=click.Path(), metavar="FILE", help="Write a time line, for Chrome or Perfetto.")
+@click.option("--threads", type=click.Choice(["os", "green"]), default="os", help="The system's, or all on one.")
 @click.option("--timeout", callback=duration, metavar="TIME", help="Stop after 500ms, 5s, 2m …, whatever it is doing.")
 @click.option("--max-memory", callback=size, metavar="SIZE", help="Of all linear memories together: 64MiB, say.")
 @click.option("--max-table", type=_COUNT, default=_LIMITS.table, metavar="N", help="Entries of all tables together.")
@@ -77,6 +78,7 @@ def command(
     invoke: str | None,
     trace: bool,
     trace_file: str | None,
+    threads: str,
     timeout: float | None,
     max_memory: int | None,
     max_table: int,
@@ -105,6 +107,6 @@ def command(
     folders = (*dirs, *ro_dirs)
     plan = Plan(
         file, args, env, folders, listen, hosts, invoke, timeout, limits, features,
-        tier=tier, trace=trace, trace_file=trace_file, lazy=lazy,
+        tier=tier, trace=trace, trace_file=trace_file, lazy=lazy, threads=threads,
     )  # fmt: skip
     sys.exit(run(plan))

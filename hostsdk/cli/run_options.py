@@ -75,6 +75,8 @@ class Plan:
     trace_file: str | None = None
     #: Whether each function is checked only when it is first called.
     lazy: bool = False
+    #: How the threads of a program that has some are run.
+    threads: str = "os"
 
 
 # What follows reads an option's text; click calls each with the option that it is for, for the error's sake.

@@ -6,9 +6,9 @@ import importlib
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 import attrs
 
@@ -27,6 +27,7 @@ from hostsdk import (
     LimitError,
     MalformedError,
     Module,
+    Process,
     Returned,
     Suspended,
     Trace,
@@ -40,8 +41,10 @@ from hostsdk import (
 from .run_options import Advertised, HostName, Plan
 from .run_report import describe, innermost_host, tell, tell_line, tell_traceback
 from .run_signals import Signals, Stopped, die
+from .run_threads import process, threaded
 from .run_values import ArgumentError, parse, show
 
+T = TypeVar("T")
 USAGE: Final = 2
 TIMED_OUT: Final = 124
 HOST_FAILED: Final = 125
@@ -150,6 +153,8 @@ class _Job:
 
     def _with_hosts(self, module: Module, hosts: list[HostModule[Any]], entries: list[Entry]) -> int:
         with self.signals.heard():
+            if threaded(module):
+                return self._process(module, hosts, entries)
             instance, starting = self._link(module, hosts)
             try:
                 status = self._calls(instance, starting, entries)
@@ -215,10 +220,26 @@ class _Job:
         makers = {_WASI: wasi.preview1, _OLD_WASI: wasi.unstable}
         return [make(config) for name, make in makers.items() if name in wanted]
 
-    def _link(self, module: Module, hosts: list[HostModule[Any]]) -> tuple[Instance, Execution | None]:
-        engine = Engine(EngineConfig(tier=self.plan.tier))
+    def _process(self, module: Module, hosts: list[HostModule[Any]], entries: list[Entry]) -> int:
+        """The same for a program with threads."""
+        engine = Engine(EngineConfig(tier=self.plan.tier, signals=True))
+        made = self._linked(module, hosts, lambda: process(self.plan, module, hosts, engine, self.trace))
         try:
-            return Instance.begin(module, hosts, limits=self.plan.limits, engine=engine, trace=self.trace)
+            status = self._threads(made, entries)
+        finally:
+            closed = self._close(made)
+        return status if closed else status or HOST_FAILED
+
+    def _link(self, module: Module, hosts: list[HostModule[Any]]) -> tuple[Instance, Execution | None]:
+        engine = Engine(EngineConfig(tier=self.plan.tier, signals=True))
+        return self._linked(
+            module, hosts,
+            lambda: Instance.begin(module, hosts, limits=self.plan.limits, engine=engine, trace=self.trace),
+        )  # fmt: skip
+
+    def _linked(self, module: Module, hosts: list[HostModule[Any]], make: Callable[[], T]) -> T:
+        try:
+            return make()
         except UnlinkableError as error:
             raise Ended(UNUSABLE, f"unlinkable: {error}", advice=_advice(module, hosts)) from None
         except LimitError as error:
@@ -254,7 +275,35 @@ class _Job:
             outcome = execution.run(interrupt=self.signals.interrupt)
         finally:
             self.signals.settle()
-        self.stopped_in = execution.backtrace
+        return self._status(execution, outcome)
+
+    def _threads(self, made: Process, entries: list[Entry]) -> int:
+        """Run a program with threads to its end; the exit code. Raises what `_run` raises."""
+        if len(entries) > 1:
+            raise Ended(USAGE, f"a program with threads and {entries[0][0]} can't be invoked")
+        [(name, args)] = entries
+        try:
+            made.run(name, *args, interrupt=self.signals.interrupt)  # type: ignore[arg-type]  # numbers: no thread has vectors
+        except Exception:
+            if made.result is None:
+                raise
+        finally:
+            self.signals.settle()
+        result = made.result
+        if result is None or isinstance(result.outcome, Returned):
+            if name == self.plan.invoke and result is not None:
+                self._print(made.instance.exports[name].type, result.outcome)
+            return 0
+        if isinstance(result.outcome, Suspended):
+            if self.signals.came:
+                raise Stopped
+            says = f"a host function asked {result.outcome.reason!r}, and nobody is there to answer"
+            raise Ended(HOST_FAILED, says)
+        return self._status(result.execution, result.outcome) or 0
+
+    def _status(self, execution: Execution | None, outcome: object) -> int | None:
+        trace = () if execution is None else execution.backtrace
+        self.stopped_in = trace
         match outcome:
             case Returned():
                 return None
@@ -263,10 +312,10 @@ class _Job:
             case Trapped(trap):
                 raise Ended(TRAPPED, f"trap: {trap}", trap.backtrace)
             case Failed(WasmException() as error):
-                raise Ended(TRAPPED, str(error), execution.backtrace)
+                raise Ended(TRAPPED, str(error), trace)
             case Failed(error):
-                raise _failed(error, execution.backtrace)
-            case Suspended():
+                raise _failed(error, trace)
+            case Suspended() if execution is not None:
                 self._drop(execution, outcome)
         raise Stopped
 
@@ -292,7 +341,7 @@ class _Job:
         except OSError as error:
             raise Ended(1, f"standard output: {error.strerror}") from None
 
-    def _close(self, instance: Instance) -> bool:
+    def _close(self, instance: Instance | Process) -> bool:
         """Whether the host modules could be closed without an error."""
         try:
             instance.close()

@@ -8,12 +8,12 @@ from typing import Any, Final, Literal, TypeAlias
 import attrs
 
 from runtime import (
-    EXTERNREF,
     F32,
     F64,
     FUNCREF,
     I32,
     I64,
+    Array,
     Budget,
     Engine,
     EngineConfig,
@@ -23,6 +23,7 @@ from runtime import (
     GlobalInst,
     GlobalType,
     HostFunc,
+    I31Int,
     Instance,
     InvalidError,
     MalformedError,
@@ -30,6 +31,7 @@ from runtime import (
     MemoryType,
     Module,
     Store,
+    Struct,
     TableInst,
     TableType,
     Trap,
@@ -47,10 +49,11 @@ from runtime import (
     f64_from_bits,
     f64_to_bits,
     finish,
+    is_a,
 )
 
 from .wast_script import Category, Failure, ScriptHost
-from .wast_values import FuncRef, HostRef, Null, Number, ScriptError, Val
+from .wast_values import FuncRef, HostRef, Null, Number, Object, ScriptError, Val
 
 #: To a script, an instance is its exports.
 Exports: TypeAlias = dict[str, Extern]
@@ -170,7 +173,7 @@ def _canonical(type_: ValType, value: Val) -> Value:
             return f64_from_bits(bits) if type_ is F64 else bits
         case Null() if type_.is_ref:
             return None
-        case HostRef() if type_ is EXTERNREF:
+        case HostRef() if is_a(value, type_):
             return value
         case _:
             raise ScriptError(f"an argument is {value}, the parameter {type_}")
@@ -183,6 +186,10 @@ def _from_canonical(type_: ValType, value: Value) -> Val:
         return Number("f64", f64_to_bits(value))
     if isinstance(value, bytes):
         return Number(type_.name, int.from_bytes(value, "little"))
+    if isinstance(value, I31Int):
+        return Object("i31")
+    if isinstance(value, Struct | Array):
+        return Object("struct" if isinstance(value, Struct) else "array")
     if isinstance(value, int):
         return Number(type_.name, value)
     if value is None:

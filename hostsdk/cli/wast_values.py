@@ -56,7 +56,27 @@ class Null:
         return "ref.null"
 
 
-Val: TypeAlias = Number | HostRef | FuncRef | Null
+@attrs.frozen
+class Object:
+    """Something that the guest has made itself: a `struct`, an `array` or an `i31`. Scripts never say which one."""
+
+    kind: str
+
+    def __str__(self) -> str:
+        return f"ref.{self.kind}"
+
+
+Val: TypeAlias = Number | HostRef | FuncRef | Object | Null
+
+#: What an expected result of each type may be, where it says no more.
+_OBJECTS = {
+    "i31ref": ("i31",),
+    "structref": ("struct",),
+    "arrayref": ("array",),
+    "eqref": ("i31", "struct", "array"),
+    "anyref": ("i31", "struct", "array"),
+    "externref": ("i31", "struct", "array"),
+}
 
 #: Width in bits; for floats also the bits of the exponent, and the topmost bit of the fraction.
 _WIDTH = {"i8": 8, "i16": 16, "i32": 32, "i64": 64, "f32": 32, "f64": 64}
@@ -114,7 +134,9 @@ def fits(entry: Json, value: Val) -> bool:
         return isinstance(value, Null)
     if type_ == "funcref":
         return isinstance(value, FuncRef)
-    if type_ in ("externref", "anyref"):
+    if type_ in _OBJECTS and isinstance(value, Object):
+        return "value" not in entry and value.kind in _OBJECTS[type_]
+    if type_ in _OBJECTS:
         return isinstance(value, HostRef) and ("value" not in entry or value == argument(entry))
     raise ScriptError(f"a result of type {type_}")
 

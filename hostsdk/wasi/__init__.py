@@ -32,6 +32,7 @@ from .preview1 import sched as _sched
 from .preview1 import sock as _sock
 from .saving import load, save
 from .state import WasiState
+from .threads import threads
 from .types import FileType, Rights, Whence
 from .unstable import complete, old_host
 
@@ -84,6 +85,7 @@ __all__ = [
     "WasiState",
     "Whence",
     "preview1",
+    "threads",
     "unstable",
     "wasi",
 ]

@@ -61,7 +61,8 @@ def types(reader: Reader) -> tuple[DefType, ...]:
         for draft in drafts:
             _subtype(reader, draft, first)
             first += 1
-        made[len(made) - count :] = typedefs.canonical(drafts)
+        if drafts:
+            made[len(made) - count :] = typedefs.canonical(drafts)
     return tuple(made)
 
 

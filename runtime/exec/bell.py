@@ -58,23 +58,24 @@ class EventBell:
             pass
 
     def listen(self) -> None:
-        """Nothing to do: Python runs signal handlers in the main thread, which has another bell."""
+        """Nothing to do: signals are to ring another kind of bell, or none."""
 
     def rest(self) -> None:
         self.quiet()
 
 
 class PairBell:
-    """A socket pair: for systems without eventfd, and for the main thread, where signals ring it.
+    """A socket pair: for systems without eventfd, and for the main thread where signals are to ring it.
 
     A signal that comes after the last bytecode and before the system call doesn't interrupt that call, and Python's
     handler runs when the call returns: perhaps never. Only a descriptor that the C part of the handler writes to
     closes that gap, and it writes one byte, which an eventfd refuses.
     """
 
-    __slots__ = ("__weakref__", "_before", "_far", "_listening", "_near")
+    __slots__ = ("__weakref__", "_before", "_far", "_listening", "_near", "_signals")
 
-    def __init__(self) -> None:
+    def __init__(self, signals: bool = True) -> None:
+        self._signals = signals
         self._near, self._far = socket.socketpair()
         self._near.setblocking(False)
         self._far.setblocking(False)
@@ -106,7 +107,7 @@ class PairBell:
                 pass  # full or closed, as it would have been for the handler
 
     def listen(self) -> None:
-        if threading.current_thread() is threading.main_thread():
+        if self._signals and threading.current_thread() is threading.main_thread():
             try:
                 self._before = signal.set_wakeup_fd(self._far.fileno(), warn_on_full_buffer=False)
             except ValueError:
@@ -121,11 +122,11 @@ class PairBell:
         self._before = -1
 
 
-def open_bell() -> Bell:
-    """A bell for the calling thread."""
-    if hasattr(os, "eventfd") and threading.current_thread() is not threading.main_thread():
+def open_bell(signals: bool = False) -> Bell:
+    """A bell for the calling thread; with `signals`, they ring it while the main thread listens."""
+    if hasattr(os, "eventfd") and not (signals and threading.current_thread() is threading.main_thread()):
         return EventBell()
-    return PairBell()
+    return PairBell(signals)
 
 
 def _close(*ends: socket.socket) -> None:

@@ -228,6 +228,7 @@ def join(member: Member, clusters: Collection[Cluster]) -> None:
         for cluster in clusters:
             cluster._members.add(member)
             member.clusters.add(cluster)
+        _changed.notify_all()
         member._settle("go on" if inside else "enter")
 
 

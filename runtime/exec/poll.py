@@ -54,6 +54,8 @@ class Requests:
     preempted: bool = False
     #: Turns by the count of check points instead of by time, where the order has to be the same each time.
     turns: Injector | None = None
+    #: Whether signals that come while the main thread runs it make it look.
+    signals: bool = False
     #: The thread's place among those that share a memory, while it runs in such an instance.
     member: Member | None = None
     #: Whether what `check` found last was asked of a parent.
@@ -66,7 +68,7 @@ class Requests:
         """For an activation on top of `parent`'s."""
         return cls(
             parent.clock, None, parent, parent.word, parent.cells, parent.waker, steps=parent.steps,
-            member=parent.member,
+            member=parent.member, signals=parent.signals,
         )  # fmt: skip
 
     def wake(self) -> None:

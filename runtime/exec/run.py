@@ -21,6 +21,7 @@ from .groups import arrive, leave_clusters, leave_groups
 from .host import enter, invoke
 from .interrupt import Interrupt
 from .poll import exit_signal
+from .signals import POST
 from .stack import RUN, near_end
 from .state import (
     STATE_OF,
@@ -78,8 +79,12 @@ def run(ctx: ExecContext, interrupt: Interrupt | None = None, deadline: float | 
         ctx.throw = exit_signal(requests) or ctx.throw
     above, _here.ctx = _here.ctx, ctx
     try:
+        if requests.signals:
+            POST.begin(requests, outermost=above is None)
         outcome = _loop(ctx)
     finally:
+        if requests.signals:
+            POST.end(requests)
         _here.ctx = above
         if armed:
             requests.disarm()

@@ -271,8 +271,8 @@ class _Place:
 
     __slots__ = ("bell", "pid", "selector")
 
-    def __init__(self, selector: selectors.BaseSelector) -> None:
-        self.bell = open_bell()
+    def __init__(self, selector: selectors.BaseSelector, signals: bool) -> None:
+        self.bell = open_bell(signals)
         self.pid = os.getpid()
         self.selector = selector
         selector.register(self.bell.fileno(), selectors.EVENT_READ)
@@ -320,17 +320,23 @@ _new_selector: Callable[[], selectors.BaseSelector] = getattr(selectors, "PollSe
 class ThreadDriver:
     """Waits in place: the calling OS thread sleeps. May be shared by any number of threads.
 
-    A thread that waits for the first time gets one wake-up descriptor (a pair in the main thread), which goes with
-    the thread. A descriptor that another thread closes *during* the wait isn't noticed: POSIX leaves it open what
-    poll(2) does then, so whoever closes it has to wake the waiter by a notifier.
+    A thread that waits for the first time gets one descriptor to be woken by (a pair in the main thread where signals
+    are to ring it), which goes with the thread. A descriptor that another thread closes *during* the wait isn't
+    noticed: POSIX leaves it open what poll(2) does then, so whoever closes it has to wake the waiter by a notifier.
     """
 
     in_place = True
 
     def __init__(
-        self, clock: Clock = SYSTEM_CLOCK, selector: Callable[[], selectors.BaseSelector] = _new_selector
+        self,
+        clock: Clock = SYSTEM_CLOCK,
+        selector: Callable[[], selectors.BaseSelector] = _new_selector,
+        *,
+        signals: bool = False,
     ) -> None:
         self.clock = clock
+        #: Whether waits of the main thread take the process's wake-up descriptor, so that no signal is ever missed.
+        self.signals = signals
         #: Times that a thread has come back from its sleep, all threads together.
         self.wakeups = 0
         self._selector = selector
@@ -345,7 +351,7 @@ class ThreadDriver:
         # Taken out while in use: a signal handler that waits in the midst of this wait gets a place of its own.
         place, local.place = local.place, None
         if place is None or place.pid != os.getpid():  # a forked child would share the bell with its parent
-            place = _Place(self._selector())
+            place = _Place(self._selector(), self.signals)
         try:
             numbers = place.register(waits)
             if numbers is not None:

@@ -3,6 +3,9 @@ what all instances together may use, where the embedder has set such a limit."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from weakref import WeakMethod
+
 import attrs
 
 from ..errors import LimitError
@@ -16,6 +19,8 @@ class Budget:
     limit: int
     used: int = 0
     total: Total | None = None
+    #: What gives back what nobody uses any more, where somebody looks for that only now and then.
+    reclaim: WeakMethod[Callable[[], None]] | None = None
 
     @classmethod
     def of_memories(cls, limits: Limits) -> Budget:
@@ -29,6 +34,15 @@ class Budget:
 
     def take(self, amount: int) -> bool:
         """Charge `amount`; False, and nothing charged, where it would exceed a limit."""
+        return self._take(amount) or (self._reclaim() and self._take(amount))
+
+    def _reclaim(self) -> bool:
+        hook = None if self.reclaim is None else self.reclaim()
+        if hook is not None:
+            hook()
+        return hook is not None
+
+    def _take(self, amount: int) -> bool:
         if self.used + amount > self.limit or (self.total is not None and not self.total.take(amount)):
             return False
         self.used += amount

@@ -6,11 +6,14 @@ from typing import TypeAlias
 
 import attrs
 
+from ..limits import Limits
 from ..module import Module
+from .budget import Budget
 from .exception import TagInst
 from .func import FuncInst, HostFunc, WasmFunc
 from .group import Group
 from .memory import MemInst
+from .objects import Objects
 from .shared import World
 from .small import DataInst, ElemInst, GlobalInst
 from .table import TableInst
@@ -31,6 +34,8 @@ class Instance:
     elems: list[ElemInst] = attrs.field(factory=list)
     datas: list[DataInst] = attrs.field(factory=list)
     exports: dict[str, Extern] = attrs.field(factory=dict)
+    #: Accounts for structs and arrays.
+    objects: Objects = attrs.field(factory=lambda: Objects(Budget(Limits().memory)))
     group: Group = attrs.field(factory=Group)
     mem: MemInst | None = None
     #: Those who share a memory with it; see `exec.cluster`.

@@ -31,11 +31,13 @@ INDIRECT = 4  # through a table
 THROW = 5
 THROW_REF = 6
 WAIT = 7  # an atomic wait: a function of the engine's own
+REF = 8  # through a function reference
 # From here on: in place of the frame at hand.
-TAIL = 8  # return_call
-TAIL_INDIRECT = 9  # return_call_indirect
-MACHINE = 10  # a function's entry, where another tier runs the function
-ONWARDS = 11  # a loop's header, reached by a branch, where another tier goes on
+TAIL = 9  # return_call
+TAIL_INDIRECT = 10  # return_call_indirect
+TAIL_REF = 11  # return_call_ref
+MACHINE = 12  # a function's entry, where another tier runs the function
+ONWARDS = 13  # a loop's header, reached by a branch, where another tier goes on
 
 
 @attrs.frozen(eq=False)

@@ -9,7 +9,23 @@ from ..declarations import ExternKind
 from ..errors import Trap, TrapCode
 from ..instr.model import Catch
 from ..types import FuncType
-from .code import CALL, INDIRECT, INVOKE, LOOP, TAIL, TAIL_INDIRECT, THROW, THROW_REF, WAIT, Block, Clause, Guard, Site
+from .code import (
+    CALL,
+    INDIRECT,
+    INVOKE,
+    LOOP,
+    REF,
+    TAIL,
+    TAIL_INDIRECT,
+    TAIL_REF,
+    THROW,
+    THROW_REF,
+    WAIT,
+    Block,
+    Clause,
+    Guard,
+    Site,
+)
 from .numeric import branch_if
 from .registry import Const, Handler, Operand, Term
 from .translator import Label, Translator, fresh, goto
@@ -106,7 +122,7 @@ def _condition(t: Translator) -> Callable[[Block, Block], Term]:
     return lambda taken, fall: branch_if(operand, taken, fall)
 
 
-def _target(t: Translator, depth: int) -> Block:
+def branch_target(t: Translator, depth: int) -> Block:
     """Where a branch out of `depth` labels goes: through a block of moves where values must get into place."""
     label = t.labels[-1 - depth]
     label.used = True
@@ -124,7 +140,7 @@ def _br(t: Translator, immediate: Any) -> None:
 def _br_if(t: Translator, immediate: Any) -> None:
     branch = _condition(t)
     fall = fresh()
-    t.finish(branch(_target(t, immediate), fall))
+    t.finish(branch(branch_target(t, immediate), fall))
     t.begin(fall)
 
 
@@ -134,7 +150,7 @@ def _br_table(t: Translator, immediate: Any) -> None:
     made: dict[int, Block] = {}
     for depth in (*depths, default_depth):
         if depth not in made:
-            made[depth] = _target(t, depth)
+            made[depth] = branch_target(t, depth)
     targets = [made[depth] for depth in depths]
     t.finish(_switch(operand, targets, made[default_depth]))
 
@@ -173,7 +189,7 @@ def _call_indirect(t: Translator, immediate: Any) -> None:
 
 
 def _take_index(t: Translator, site: Site) -> None:
-    """The entry of the table: in a register that the arguments leave alone."""
+    """The index of a table's entry, or the function itself: in a register that the arguments leave alone."""
     operand = t.stack[-1]
     if isinstance(operand, Const):
         t.settle(len(t.stack) - 1)
@@ -226,6 +242,19 @@ def _sum(dest: int, register: int, number: int) -> Handler:
 def _return_call(t: Translator, immediate: Any) -> None:
     site = Site(TAIL, t.pc, t.code, index=immediate, type=t.module.func_type(immediate))
     site.slots = t.registers(t.pop(len(t.module.func_type(immediate).params)))
+    t.leave(site)
+
+
+def _call_ref(t: Translator, immediate: Any) -> None:
+    site = Site(REF, t.pc, t.code, type=t.type_at(immediate))
+    _take_index(t, site)
+    _leave_call(t, site, t.type_at(immediate))
+
+
+def _return_call_ref(t: Translator, immediate: Any) -> None:
+    site = Site(TAIL_REF, t.pc, t.code, type=t.type_at(immediate))
+    _take_index(t, site)
+    site.slots = t.registers(t.pop(len(t.type_at(immediate).params)))
     t.leave(site)
 
 
@@ -310,6 +339,8 @@ CONTROL: dict[str, Callable[[Translator, Any], None]] = {
     "return_call_indirect": _return_call_indirect,
     "memory.atomic.wait32": _atomic_wait(4),
     "memory.atomic.wait64": _atomic_wait(8),
+    "call_ref": _call_ref,
+    "return_call_ref": _return_call_ref,
     "drop": _drop,
     "local.get": _local_get,
     "local.set": _local_set,

@@ -59,7 +59,10 @@ _USES = {
     "except OverflowError: r[d] = round_f32(x)",
     "branch": "return taken if {} else fall",
 }
-_LETTERS = "abc"
+#: `d` is the destination.
+_LETTERS = "abcefg"
+#: Operands that a text can have.
+MOST = len(_LETTERS)
 
 
 @attrs.frozen

@@ -20,6 +20,8 @@ from ..exec.poll import check
 from ..exec.state import Suspended
 from ..instances.exception import ExnInst, WasmException
 from ..instances.func import FuncInst, TailCall, Unwind, WasmFunc
+from ..instances.objects import null
+from ..types import FUNC, func_matches
 from ..values import Value
 from .code import (
     CALL,
@@ -27,8 +29,10 @@ from .code import (
     LOOP,
     MACHINE,
     ONWARDS,
+    REF,
     RETURN,
     TAIL,
+    TAIL_REF,
     THROW,
     THROW_REF,
     WAIT,
@@ -165,6 +169,11 @@ class Machine:
             raise _exception(site, regs, args)
         if kind == WAIT:
             return WAITS[site.at], (site.index, *args)
+        if kind in (REF, TAIL_REF):
+            target = regs[site.at]
+            if target is None:
+                raise null(FUNC)
+            return target, args
         elems = regs[0].tables[site.index].elems
         index = regs[site.at]
         if index >= len(elems):
@@ -172,7 +181,7 @@ class Machine:
         func = elems[index]
         if func is None:
             raise Trap(TrapCode.UNINITIALIZED_ELEMENT, f"{TrapCode.UNINITIALIZED_ELEMENT.value} {index}")
-        if func.type != site.type:
+        if func.type is not site.type and not func_matches(func.type, site.type):  # type: ignore[arg-type]  # it has one
             raise Trap(TrapCode.INDIRECT_CALL_TYPE)
         return func, args
 

@@ -12,11 +12,11 @@ from ..instr.model import Immediate, Instr
 from ..module import Module
 from . import atomic as _atomic
 from . import memory as _memory
+from . import objects as _objects
 from . import simd as _simd
 from . import table as _table
 from .code import Prepared
 from .control import CONTROL
-from .registry import condition, make
 from .translator import Label, Translator
 
 #: Operands and results of the rows whose types the table leaves open. Loads and stores are told by their `value`.
@@ -41,13 +41,24 @@ _ARITY: dict[str, tuple[int, int]] = {
     "elem.drop": (0, 0),
     "ref.is_null": (1, 1),
     "ref.func": (0, 1),
+    "ref.as_non_null": (1, 1),
+    "array.len": (1, 1),
+    "array.copy": (5, 0),
+    "any.convert_extern": (1, 1),
+    "extern.convert_any": (1, 1),
+    "ref.test": (1, 1),
+    "ref.test_null": (1, 1),
+    "ref.cast": (1, 1),
+    "ref.cast_null": (1, 1),
 }
+#: What is more than a handler between operands and result, or needs types looked up.
+STEPS = CONTROL | _objects.STEPS
 #: The files whose import registers handlers.
-HANDLERS = (_atomic, _memory, _simd, _table)
+HANDLERS = (_atomic, _memory, _objects, _simd, _table)
 
 
 def arity(row: Instr) -> tuple[int, int]:
-    """How many operands an instruction outside `CONTROL` takes, and how many results it gives."""
+    """How many operands an instruction outside `STEPS` takes, and how many results it gives."""
     if row.params is not None and row.results is not None:
         return len(row.params), len(row.results)
     if row.name in OPERATIONS:
@@ -73,34 +84,10 @@ def prepare(module: Module, index: int, counting: bool = False) -> Prepared:
             unreached += (row.name in OPENING) - (row.name == "end")
         else:
             t.ticks += 1
-            step = CONTROL.get(row.name)
+            step = STEPS.get(row.name)
             if step is not None:
                 step(t, immediate)
             else:
-                _compute(t, row, immediate)
+                t.compute(row, immediate, *arity(row))
         t.at += 1
     return t.done()
-
-
-def _compute(t: Translator, row: Instr, immediate: object) -> None:
-    """An instruction from operands to at most one result, written where it is wanted: into the local that the next
-    instruction sets, or straight into the branch that it decides."""
-    takes, gives = arity(row)
-    operands = t.pop(takes)
-    following = t.next_op()
-    if gives and following is not None:
-        name, target = following[0].name, following[1]
-        if name in ("br_if", "if"):
-            t.condition = condition(row, operands)
-            if t.condition is not None:
-                return
-        elif name in ("local.set", "local.tee"):
-            local = 1 + int(target)
-            t.release(local)
-            t.emit(make(row, immediate, local, operands))
-            if name == "local.tee":
-                t.lend(local)
-            t.at += 1
-            t.ticks += 1
-            return
-    t.emit(make(row, immediate, t.push() if gives else 0, operands))

@@ -19,7 +19,7 @@ from ..types import FuncType, ValType
 from ..validate import sidetable
 from ..values import default
 from .code import RETURN, Block, Guard, Prepared, Site
-from .registry import Branch, Const, Handler, Operand, Term
+from .registry import Branch, Const, Handler, Operand, Term, condition, make
 from .variable import move
 
 
@@ -123,6 +123,28 @@ class Translator:
         """Add a handler for the instruction at hand."""
         self.handlers.append(handler)
         self.offsets.append(self.pc)
+
+    def compute(self, row: Instr, immediate: object, takes: int, gives: int) -> None:
+        """An instruction from operands to at most one result, written where it is wanted: into the local that the next
+        instruction sets, or straight into the branch that it decides."""
+        operands = self.pop(takes)
+        following = self.next_op()
+        if gives and following is not None:
+            name, target = following[0].name, following[1]
+            if name in ("br_if", "if"):
+                self.condition = condition(row, operands)
+                if self.condition is not None:
+                    return
+            elif name in ("local.set", "local.tee"):
+                local = 1 + int(target)
+                self.release(local)
+                self.emit(make(row, immediate, local, operands))
+                if name == "local.tee":
+                    self.lend(local)
+                self.at += 1
+                self.ticks += 1
+                return
+        self.emit(make(row, immediate, self.push() if gives else 0, operands))
 
     # Operands -----------------------------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from ..instances.exception import TagInst
 from ..instances.func import FuncInst, HostFunc, WasmFunc
 from ..instances.instance import Extern, Instance
 from ..instances.memory import MemInst
+from ..instances.objects import Objects
 from ..instances.shared import SharedMemInst, World
 from ..instances.small import DataInst, ElemInst, GlobalInst
 from ..instances.table import TableInst
@@ -94,6 +95,7 @@ def _add_import(instance: Instance, extern: Extern) -> None:
 
 def _allocate_memories(instance: Instance, limits: Limits, prealloc: bool) -> None:
     budget = Budget.of_memories(limits)
+    instance.objects = Objects(budget)
     for memory in instance.module.decls.memories:
         try:
             instance.memories.append(make_memory(memory.type, budget, prealloc))

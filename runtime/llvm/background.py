@@ -93,6 +93,8 @@ class Lane:
             if code is None:
                 continue
             try:
+                # Not while orders are held off: whoever gives one may hold what this takes.
+                order = attrs.evolve(order, support=code.lacking())
                 product = self._make(code, order)
             except Exception as error:  # the guest runs on, and so must this thread
                 log.warning("making machine code of %s failed: %s", code.module.name, error)
@@ -115,9 +117,7 @@ class Lane:
             else:
                 kept.append(item)
         self._waiting.extendleft(reversed(kept))
-        code = first()
-        support = () if code is None else code.lacking()
-        return code, Order(self.level, tuple(functions), tuple(points), support)
+        return first(), Order(self.level, tuple(functions), tuple(points))
 
     def _make(self, code: ModuleCode, order: Order) -> Product | None:
         found = None

@@ -111,6 +111,10 @@ class Cache:
             sizes = [path.stat().st_size for path in folder.glob("*" + _SUFFIX)]
             yield folder, len(sizes), sum(sizes)
 
+    def size(self, module: Module) -> int:
+        """Bytes that are kept of a module."""
+        return sum([path.stat().st_size for path in self._folder(module).glob("*" + _SUFFIX)])
+
     def clear(self) -> None:
         """Forget everything."""
         for folder, _, _ in list(self.modules()):

@@ -211,10 +211,10 @@ class NativeTier:
 
 def _counted(requests: Requests) -> bool:
     """Whether the number of a check point matters: faults are injected, turns are counted, or an interrupt in its level
-    form reports at one of so many."""
+    form is set and reports at one of so many."""
     if requests.injector is not None or requests.turns is not None:
         return True
-    return any(attachment.interrupt.level for attachment in requests.attachments)
+    return any(each.interrupt.level and each.interrupt.is_set for each in requests.attachments)
 
 
 def _arguments(frame: WasmFrame) -> tuple[Value, ...]:

@@ -14,13 +14,16 @@ from ..instances.exception import ExnInst, TagInst, WasmException
 from ..instances.func import FuncInst, HostFunc, WasmFunc
 from ..instances.instance import Instance
 from ..instances.memory import MemInst
+from ..instances.objects import Array, Struct
 from ..instances.shared import SharedMemInst
-from ..instances.small import GlobalInst
+from ..instances.small import ElemInst, GlobalInst
 from ..instances.table import TableInst
 from ..module import Module
-from ..types import F32, F64, FuncType, ValType
-from ..values import Value, f32_to_bits, f64_to_bits
+from ..types import F32, F64, ValType
+from ..values import I31Int, Value, f32_to_bits, f64_to_bits
+from . import objects
 from .form import FORMAT, VERSION, dumps, packed
+from .types import TypeWriter
 
 
 class _World:
@@ -34,6 +37,8 @@ class _World:
         self.tags: list[TagInst] = []
         self.exceptions: list[ExnInst] = []
         self.modules: list[Module] = []
+        self.objects: list[Struct | Array] = []
+        self.types = TypeWriter()
         self._numbers: dict[int, int] = {}
 
     def number(self, thing: Any, among: list[Any]) -> int:
@@ -51,7 +56,11 @@ class _World:
         if isinstance(value, WasmFunc):
             return ["w", self.number(value.instance, self.instances), value.code.index]
         if isinstance(value, HostFunc):
-            return ["h", value.code.module, value.code.name, _type(value.type)]
+            return ["h", value.code.module, value.code.name, self.types.func(value.type)]
+        if isinstance(value, (Struct, Array)):
+            return ["o", self.number(value, self.objects)]
+        if isinstance(value, I31Int):
+            return ["i", int(value)]
         if isinstance(value, ExnInst):
             return ["e", self.number(value, self.exceptions)]
         if type(value) in (bool, int, float, str, bytes):
@@ -107,6 +116,7 @@ def save(ctx: ExecContext, root: Instance | None, extra: object = None) -> bytes
         "steps": None if ctx.requests.steps is None else ctx.requests.steps[0],
         "extra": packed(extra),
         **_describe(world),
+        "owners": _owners(world),
     }
     return dumps(body)
 
@@ -120,6 +130,8 @@ def _describe(world: _World) -> dict[str, object]:
         ("exceptions", world.exceptions, _exception, []),
         ("tags", world.tags, _tag, []),
         ("memories", world.memories, _memory, []),
+        ("objects", world.objects, lambda world, o: objects.describe(o, world.types, world.value), []),
+        ("types", world.types.groups, lambda world, group: world.types.group(group), []),
         ("modules", world.modules, lambda world, m: {"hash": m.hash, "name": m.name}, []),
     ]
     while any(len(done) < len(things) for _, things, _, done in parts):
@@ -191,8 +203,17 @@ def _call(world: _World, func: FuncInst, args: Sequence[Value]) -> object:
     return {"func": world.ref(func), "args": world.values(func.type.params, args)}
 
 
-def _type(type_: FuncType) -> object:
-    return [[t.code for t in type_.params], [t.code for t in type_.results]]
+def _owners(world: _World) -> list[object]:
+    """For each object the number of the instance that it is accounted to."""
+    numbers = {id(instance.objects): number for number, instance in enumerate(world.instances)}
+    return [numbers.get(id(value.owner)) for value in world.objects]
+
+
+def _segment(world: _World, segment: ElemInst) -> object:
+    """Whether a segment is still there; its items, where making them again would make others."""
+    if any(isinstance(item, (Struct, Array)) for item in segment.items):
+        return [world.ref(item) for item in segment.items]
+    return bool(segment.items)
 
 
 def _instance(world: _World, instance: Instance) -> object:
@@ -203,7 +224,7 @@ def _instance(world: _World, instance: Instance) -> object:
         "tables": [world.number(t, world.tables) for t in instance.tables],
         "globals": [world.number(g, world.globals) for g in instance.globals],
         "tags": [world.number(t, world.tags) for t in instance.tags],
-        "elems": [bool(e.items) for e in instance.elems],
+        "elems": [_segment(world, e) for e in instance.elems],
         "datas": [bool(d.data) for d in instance.datas],
         "abandoned": instance.abandoned,
     }
@@ -218,7 +239,7 @@ def _memory(world: _World, memory: MemInst) -> object:
 
 def _table(world: _World, table: TableInst) -> object:
     refs = [world.ref(v) for v in table.elems]
-    return {"elem": table.elem.code, "max": table.max, "elems": refs, "address": table.address.code}
+    return {"elem": world.types.value(table.elem), "max": table.max, "elems": refs, "address": table.address.code}
 
 
 def _exception(world: _World, exn: ExnInst) -> object:
@@ -226,9 +247,10 @@ def _exception(world: _World, exn: ExnInst) -> object:
 
 
 def _tag(world: _World, tag: TagInst) -> object:
-    return {"type": _type(tag.type.type), "name": tag.name, "module": tag.module}
+    return {"type": world.types.func(tag.type.type), "name": tag.name, "module": tag.module}
 
 
 def _global(world: _World, global_: GlobalInst) -> object:
     content = global_.type.content
-    return {"type": content.code, "mutable": global_.type.mutable, "value": world.value(content, global_.value)}
+    value = world.value(content, global_.value)
+    return {"type": world.types.value(content), "mutable": global_.type.mutable, "value": value}

@@ -8,24 +8,21 @@ from typing import Any, TypeVar
 from ..declarations import ExternKind
 from ..errors import Trap, TrapCode
 from ..exec.frames import PASSED, Frame, HostFrame, WasmFrame, unpack
-from ..instances.exception import ExnInst
-from ..instances.func import HostFunc, WasmFunc
+from ..instances.func import WasmFunc
 from ..instances.instance import Extern, Instance
+from ..instances.objects import is_a
 from ..limits import MAX_TABLE
 from ..types import (
-    EXNREF,
-    EXTERNREF,
     I32,
     I64,
     V128,
-    VALTYPES,
     ExternType,
-    FuncType,
     MemoryType,
     TableType,
     ValType,
     describe,
     matches,
+    types_match,
 )
 from ..validate.layout import Layout
 from .form import corrupt
@@ -55,23 +52,6 @@ def same_length(values: Any, count: int, what: str) -> list[Any]:
     return values
 
 
-def valtype(code: Any) -> ValType:
-    """The value type with this code."""
-    found = VALTYPES.get(code) if type(code) is int else None
-    if found is None:
-        raise corrupt(f"{code!r} is no type")
-    return found
-
-
-def functype(data: Any) -> FuncType:
-    """A function type, as two lists of codes."""
-    params, results = same_length(data, 2, "lists of types")
-    return FuncType(
-        tuple([valtype(c) for c in same_length(params, len(params), "types")]),
-        tuple([valtype(c) for c in same_length(results, len(results), "types")]),
-    )
-
-
 def bits(type_: ValType, value: Any) -> Any:
     """A number's bits, or a vector's bytes."""
     if type_ is V128:
@@ -94,10 +74,10 @@ def size(maximum: Any, now: int, ceiling: int, what: str) -> int | None:
 
 def address(data: Any) -> ValType:
     """The address type of a memory or table."""
-    found = valtype(field(data, "address", int))
-    if found is not I32 and found is not I64:
-        raise corrupt(f"addresses of type {found}")
-    return found
+    code = field(data, "address", int)
+    if code not in (I32.code, I64.code):
+        raise corrupt(f"addresses of type {code}")
+    return I32 if code == I32.code else I64
 
 
 def entries(maximum: Any, now: int) -> int | None:
@@ -130,19 +110,16 @@ def layout_of(func: WasmFunc, raw: Any) -> Layout:
 def slots(frame: WasmFrame) -> None:
     """Each value of a frame is one of its slot's type."""
     types = frame.layout.types
-    for type_, value in zip(types, unpack(frame.raw, types, range(len(frame.handles))), strict=True):
+    values = unpack(frame.raw, types, range(len(frame.handles)))
+    for place, (type_, value) in enumerate(zip(types, values, strict=True)):
         if type_.is_ref:
-            if value is not None and not fits(type_, frame.handles[value]):  # type: ignore[call-overload]  # an index
+            found = None if value is None else frame.handles[value]  # type: ignore[call-overload]  # an index
+            # A local may have no value yet, whatever its type is.
+            unset = found is None and place < len(frame.layout.live)
+            if not unset and not is_a(found, type_):
                 raise corrupt(f"a frame of {frame.func.name} with something else in place of a {type_}")
         elif type(value) is int:
             bits(type_, value)
-
-
-def fits(type_: ValType, value: object) -> bool:
-    """Whether a reference is one of `type_`."""
-    if type_ is EXNREF:
-        return value is None or isinstance(value, ExnInst)
-    return value is None or type_ is EXTERNREF or isinstance(value, (WasmFunc, HostFunc))
 
 
 def links(instance: Instance) -> None:
@@ -176,5 +153,5 @@ def chain(frames: Sequence[Frame], answered: bool) -> None:
                 raise corrupt(f"{frame.func.name} waits without having been entered")
         elif (frame.layout.kind == "call") != (inner is not None or answered):
             raise corrupt(f"a frame of {frame.func.name} that is in no call, or in one to nowhere")
-        elif inner is not None and frame.awaited != inner.func.type.results:
+        elif inner is not None and not types_match(inner.func.type.results, frame.awaited):
             raise corrupt(f"a frame of {frame.func.name} waits for other results than {inner.func.name} gives")

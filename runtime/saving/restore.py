@@ -24,6 +24,7 @@ from ..instances.exception import ExnInst, TagInst, WasmException
 from ..instances.func import FuncInst, HostFunc, WasmFunc
 from ..instances.instance import Extern, Instance
 from ..instances.memory import MemInst
+from ..instances.objects import Objects, is_a
 from ..instances.small import DataInst, ElemInst, GlobalInst
 from ..instances.table import TableInst
 from ..limits import PAGE
@@ -31,11 +32,12 @@ from ..linking.constexpr import evaluate
 from ..linking.instantiate import join_groups, make_memory, share
 from ..module import Module
 from ..store import Store
-from ..types import F32, F64, FuncType, GlobalType, MemoryType, TagType, ValType
-from ..values import Value, f32_from_bits, f64_from_bits
-from . import check
+from ..types import F32, F64, FuncType, GlobalType, MemoryType, TagType, ValType, func_matches
+from ..values import Value, f32_from_bits, f64_from_bits, i31
+from . import check, objects
 from .check import field, pick, same_length
 from .form import corrupt, loads, unpacked
+from .types import TypeReader
 
 #: Finds the host function for a name, given the type that the guest wants.
 HostLookup: TypeAlias = Callable[[str, str, FuncType], "HostFunc | None"]
@@ -105,6 +107,7 @@ class _Restorer:
 
     def run(self) -> Restored:
         saved = self.body["instances"]
+        self.types = TypeReader(field(self.body, "types", list))
         for instance in self.instances:
             decls = instance.module.decls
             own = [WasmFunc(decls.functype(code.type_index), instance, code) for code in decls.codes]
@@ -135,8 +138,11 @@ class _Restorer:
         return Restored(ctx, tuple(self.instances), unpacked(self.body.get("extra")))
 
     def _exceptions(self) -> None:
-        """Tags, and exceptions, whose values may refer to one another in any order."""
+        """Objects, tags, and exceptions, whose values may refer to one another in any order."""
         self.tags = [self._tag(t) for t in field(self.body, "tags", list)]
+        made = field(self.body, "objects", list)
+        # Made empty: what they hold and what they are accounted to comes later.
+        self.objects = [objects.empty(data, self.types) for data in made]
         saved = field(self.body, "exceptions", list)
         self.exceptions = [ExnInst(pick(self.tags, field(e, "tag", int), "tag"), ()) for e in saved]
         for exn, data in zip(self.exceptions, saved, strict=True):
@@ -145,7 +151,7 @@ class _Restorer:
             instance.tags = [pick(self.tags, i, "tag") for i in field(data, "tags", list)]
 
     def _tag(self, data: Any) -> TagInst:
-        type_ = TagType(check.functype(field(data, "type", list)))
+        type_ = TagType(self.types.func(field(data, "type", list)))
         name, module = field(data, "name", str), field(data, "module", str, type(None))
         if module is None:
             return TagInst(type_, name)
@@ -165,10 +171,13 @@ class _Restorer:
         limits = self.store.limits
         for instance, data in zip(self.instances, self.body["instances"], strict=True):
             decls = instance.module.decls
-            _own(field(data, "memories", list), decls.imported(ExternKind.MEMORY), memories, Budget.of_memories(limits))
+            budget = Budget.of_memories(limits)
+            instance.objects = Objects(budget)
+            _own(field(data, "memories", list), decls.imported(ExternKind.MEMORY), memories, budget)
             _own(field(data, "tables", list), decls.imported(ExternKind.TABLE), tables, Budget.of_tables(limits))
         made = [self._memory(m, memories.get(i)) for i, m in enumerate(field(self.body, "memories", list))]
         lists = [self._table(t, tables.get(i)) for i, t in enumerate(field(self.body, "tables", list))]
+        self._fill_objects()
         globals_ = [self._global(g) for g in field(self.body, "globals", list)]
         for instance, data in zip(self.instances, self.body["instances"], strict=True):
             instance.memories = [pick(made, i, "memory") for i in data["memories"]]
@@ -176,6 +185,13 @@ class _Restorer:
             instance.globals = [pick(globals_, i, "global") for i in field(data, "globals", list)]
             instance.mem = instance.memories[0] if instance.memories else None
             instance.abandoned = field(data, "abandoned", str, type(None))
+
+    def _fill_objects(self) -> None:
+        owners = same_length(field(self.body, "owners", list), len(self.objects), "owners of objects")
+        stray = Objects(Budget.of_memories(self.store.limits))
+        for made, data, number in zip(self.objects, self.body["objects"], owners, strict=True):
+            owner = stray if number is None else pick(self.instances, number, "instance").objects
+            objects.fill(made, data, owner, self._value)
 
     def _memory(self, data: Any, budget: Budget | None) -> MemInst:
         content = field(data, "data", bytes)
@@ -197,7 +213,7 @@ class _Restorer:
         return shared
 
     def _table(self, data: Any, budget: Budget | None) -> TableInst:
-        elem = check.valtype(field(data, "elem", int))
+        elem = self.types.value(field(data, "elem", int, list))
         refs = field(data, "elems", list)
         budget = budget or Budget.of_tables(self.store.limits)
         if not elem.is_ref:
@@ -209,7 +225,7 @@ class _Restorer:
         return TableInst(entries, elem, maximum, budget, address=check.address(data))
 
     def _global(self, data: Any) -> GlobalInst:
-        content = check.valtype(field(data, "type", int))
+        content = self.types.value(field(data, "type", int, list))
         type_ = GlobalType(content, field(data, "mutable", bool))
         return GlobalInst(type_, self._value(content, data.get("value")))
 
@@ -219,7 +235,10 @@ class _Restorer:
         datas = same_length(field(data, "datas", list), len(decls.datas), "data segments")
         for elem, kept in zip(decls.elems, elems, strict=True):
             keep = kept is True and elem.mode is Mode.PASSIVE
-            items = [evaluate(expr, instance) for expr in elem.init] if keep else ()
+            items: Sequence[Value] = [evaluate(expr, instance) for expr in elem.init] if keep else ()
+            if type(kept) is list and elem.mode is Mode.PASSIVE:
+                given = same_length(kept, len(elem.init), "items of a segment")
+                items = [self._value(elem.type, item) for item in given]
             instance.elems.append(ElemInst(elem.type, tuple(items)))
         for segment, kept in zip(decls.datas, datas, strict=True):
             keep = kept is True and segment.mode is Mode.PASSIVE
@@ -237,14 +256,14 @@ class _Restorer:
                     raise corrupt("a function that is imported as its own")
                 return func
             case ["h", str(module), str(name), type_]:
-                return self._host(module, name, check.functype(type_))
+                return self._host(module, name, self.types.func(type_))
         raise corrupt("a reference to no function")
 
     def _host(self, module: str, name: str, type_: FuncType) -> HostFunc | None:
         known = self.found.get((module, name, type_))
         if known is None:
             known = builtin(module, name, type_) or self.hosts(module, name, type_)
-            if known is None or known.type != type_:
+            if known is None or not func_matches(known.type, type_):
                 self.missing[module, name] = None
                 return None
             self.found[module, name, type_] = known
@@ -260,10 +279,10 @@ class _Restorer:
 
     def _value(self, type_: ValType, value: Any) -> Value:
         if type_.is_ref:
-            if value is None:
-                return None
             found = self._ref(value)
-            if not check.fits(type_, found):
+            # A function of the host's that is missing is reported with all others.
+            missing = found is None and value is not None
+            if not missing and not is_a(found, type_):
                 raise corrupt(f"something else in place of a {type_}")
             return found
         number = check.bits(type_, value)
@@ -279,6 +298,10 @@ class _Restorer:
                 return unpacked(value)
             case ["e", number]:
                 return pick(self.exceptions, number, "exception")
+            case ["o", number]:
+                return pick(self.objects, number, "object")
+            case ["i", int(value)]:
+                return i31(value)
         return self._func(ref)
 
     def _error(self, data: Any) -> Trap | WasmException:

@@ -6,11 +6,23 @@ from ..declarations import Expr
 from ..errors import InvalidError
 from ..features import Feature
 from ..instr.model import Immediate, Op
-from ..types import ValType, type_matches
+from ..types import FuncType, ValType, type_matches
+from . import references as _references
 from .env import Env
+from .rules import RULES
+from .stack import Checker
 
 _CONSTS = frozenset((Immediate.I32, Immediate.I64, Immediate.F32, Immediate.F64, Immediate.V128))
 _EXTENDED = frozenset(f"{type_}.{operator}" for type_ in ("i32", "i64") for operator in ("add", "sub", "mul"))
+
+_OBJECTS = frozenset(
+    (
+        *("struct.new", "struct.new_default", "array.new", "array.new_default", "array.new_fixed", "ref.i31"),
+        *("any.convert_extern", "extern.convert_any"),
+    )
+)
+#: The file whose import registers the rules of these.
+REGISTERED = (_references,)
 
 
 def check_expr(env: Env, expr: Expr, want: ValType, visible: int, offset: int) -> None:
@@ -45,6 +57,8 @@ def _step(env: Env, op: Op, stack: list[ValType], visible: int) -> None:
     elif row.name in _EXTENDED:
         env.require(Feature.EXTENDED_CONST, f"{row} in a constant expression", offset=offset)
         _operator(op, stack)
+    elif row.name in _OBJECTS:
+        _by_rule(env, op, stack)
     else:
         raise InvalidError(f"constant expression required: {row} is not constant", offset=offset)
 
@@ -66,3 +80,18 @@ def _operator(op: Op, stack: list[ValType]) -> None:
         raise InvalidError(f"type mismatch: {row} in a constant expression", offset=offset)
     del stack[-len(params) :]
     stack.extend(row.results or ())
+
+
+def _by_rule(env: Env, op: Op, stack: list[ValType]) -> None:
+    """What makes structs, arrays and i31: as in a body."""
+    offset, row, immediate = op
+    c = Checker(env, -1, FuncType(), (), (op,), None)
+    c.stack += stack
+    try:
+        if row.params is not None:
+            c.apply(row.params, row.results or ())
+        else:
+            RULES[row.name](c, immediate)
+    except InvalidError as error:
+        raise InvalidError(f"{error.message} in a constant expression", offset=offset) from None
+    stack[:] = c.stack[1:]

@@ -236,3 +236,12 @@ def test_the_default_weighs() -> None:
     assert isinstance(tier, NativeTier)
     assert tier.policy is HOT
     assert not tier.policy.injected
+
+
+def test_an_interrupt_that_is_not_set_keeps_nobody_from_machine_code() -> None:
+    """The command gives every call an interrupt in its level form: only when it is set do check points count."""
+    interrupt = Interrupt(level=True)
+    policy = attrs.evolve(EAGER, injected=False)
+    guest = Native(text(SUM), using=engine(policy=policy))
+    assert control.run(guest.func("sum").start(100), interrupt) == Returned((expected(100),))
+    assert any(code_of(guest).made.values())

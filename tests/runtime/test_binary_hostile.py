@@ -1,4 +1,5 @@
-"""Bytes from strangers: nothing but MalformedError and UnsupportedError leaves the decoder."""
+"""Bytes from strangers: the decoder gives MalformedError, or InvalidError for what is unsupported or a type that is not
+there, and nothing else."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.binary.sections import decode
-from runtime.errors import MalformedError, UnsupportedError
+from runtime.errors import InvalidError, MalformedError
 from runtime.features import AVAILABLE, MVP, WASM_2_0, Feature
 
 from ..support.build import wat
@@ -41,11 +42,11 @@ _GUEST = """(module $guest
     (return_call $host)))"""
 
 
-def _error(data: bytes, features: Feature = AVAILABLE) -> MalformedError | UnsupportedError | None:
+def _error(data: bytes, features: Feature = AVAILABLE) -> MalformedError | InvalidError | None:
     """What decoding `data` says; any other exception is the test's failure."""
     try:
         decode(data, features)
-    except (MalformedError, UnsupportedError) as error:
+    except (MalformedError, InvalidError) as error:
         return error
     return None
 

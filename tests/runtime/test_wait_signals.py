@@ -52,7 +52,7 @@ def strike() -> None:
 def test_a_signal_does_not_end_a_wait(on_signal: Callable[[Callable[[], None]], None]) -> None:
     """Behaviour 49: the handler runs while the wait lasts, and the wait goes on."""
     sleeps, handled, notifier, inbox = Sleeps(), threading.Event(), Notifier(), Inbox()
-    driver = ThreadDriver(FakeClock(), sleeps.selector)
+    driver = ThreadDriver(FakeClock(), sleeps.selector, signals=True)
     on_signal(handled.set)
     order = list[str]()
 
@@ -73,7 +73,7 @@ def test_a_signal_does_not_end_a_wait(on_signal: Callable[[Callable[[], None]], 
 def test_an_interrupt_from_a_handler_ends_the_wait(on_signal: Callable[[Callable[[], None]], None]) -> None:
     """Ctrl-C, also while blocked: what a signal handler sets ends the wait that it interrupted."""
     sleeps, inbox, interrupt = Sleeps(), Inbox(), Interrupt()
-    driver = ThreadDriver(FakeClock(), sleeps.selector)
+    driver = ThreadDriver(FakeClock(), sleeps.selector, signals=True)
     attachment = interrupt.attach(inbox)
     on_signal(interrupt.set)
 
@@ -103,7 +103,7 @@ def test_a_signal_at_the_last_moment_is_not_slept_through(on_signal: Callable[[C
     selector, inbox, interrupt = LastMoment(), Inbox(), Interrupt()
     interrupt.attach(inbox)
     on_signal(interrupt.set)
-    ThreadDriver(FakeClock(), lambda: selector).wait(WaitSet(), inbox.waker, inbox.word)
+    ThreadDriver(FakeClock(), lambda: selector, signals=True).wait(WaitSet(), inbox.waker, inbox.word)
     assert selector.polled
     assert interrupt.is_set
 
@@ -119,7 +119,7 @@ def test_a_handler_may_raise(on_signal: Callable[[Callable[[], None]], None]) ->
 
     sleeps, notifier, inbox = Sleeps(), Notifier(), Inbox()
     clock = FakeClock()
-    driver = ThreadDriver(clock, sleeps.selector)
+    driver = ThreadDriver(clock, sleeps.selector, signals=True)
     on_signal(stop)
 
     def outside() -> None:
@@ -139,7 +139,7 @@ def test_a_handler_may_raise(on_signal: Callable[[Callable[[], None]], None]) ->
 def test_a_handler_may_wait(on_signal: Callable[[Callable[[], None]], None]) -> None:
     """A handler that waits in the midst of a wait has its own place, and takes nothing from the outer one."""
     sleeps, outer, inner = Sleeps(), Notifier(), Notifier()
-    driver, inbox, ended = ThreadDriver(FakeClock(), sleeps.selector), Inbox(), list[str]()
+    driver, inbox, ended = ThreadDriver(FakeClock(), sleeps.selector, signals=True), Inbox(), list[str]()
     with open(os.devnull) as null:
         driver.wait(WaitSet.of(readable=null), inbox.waker, inbox.word)
     sleeps.await_sleepers()
@@ -237,17 +237,18 @@ def test_a_listener_that_is_full_takes_no_harm(on_signal: Callable[[Callable[[],
 
 
 def test_a_thread_without_signals_needs_one_descriptor() -> None:
-    """Where there is an eventfd, only the main thread pays for a pair."""
+    """Where there is an eventfd, only the main thread pays for a pair, and only where signals are asked for."""
     kind = EventBell if hasattr(os, "eventfd") else PairBell
-    assert isinstance(open_bell(), PairBell)
-    assert isinstance(in_thread(open_bell).result(PATIENCE), kind)
+    assert isinstance(open_bell(signals=True), PairBell)
+    assert isinstance(open_bell(), kind)
+    assert isinstance(in_thread(lambda: open_bell(signals=True)).result(PATIENCE), kind)
 
 
 ROOT = Path(__file__).parents[2]
 FORK = """
 import os
 from runtime.exec.wait import ThreadDriver, Waker, WaitSet
-driver, ends = ThreadDriver(), os.pipe()
+driver, ends = ThreadDriver(signals=True), os.pipe()
 os.write(ends[1], b"x")
 def bell():
     driver.wait(WaitSet.of(readable=ends[0]), Waker(), [0])

@@ -39,9 +39,11 @@ from runtime import (
     suspend,
     wait,
 )
+from runtime.types import ANYREF
 
 Results: TypeAlias = "tuple[Value, ...] | TailCall"
-_TYPES: dict[str, ValType] = {t.name: t for t in (I32, I64, F32, F64, V128_TYPE, FUNCREF, EXTERNREF)}
+
+_TYPES: dict[str, ValType] = {t.name: t for t in (I32, I64, F32, F64, V128_TYPE, FUNCREF, EXTERNREF, ANYREF)}
 
 
 def functype(text: str) -> FuncType:

@@ -8,6 +8,7 @@ from ...errors import TrapCode
 from ...types import FUNCREF, I32, FuncType
 from .. import abi
 from ..emitter import Emitter, return_type
+from .exception import catch
 from .registry import lowers
 
 
@@ -22,6 +23,8 @@ def _call(e: Emitter, index: Any) -> None:
 
 
 def _leave(e: Emitter, type_: FuncType, code: str, args: list[tuple[str, str]]) -> None:
+    if not abi.callable_from_code(type_):
+        raise abi.Unsupported(f"a call of a function of type {type_}")
     results = tuple(map(abi.ir_type, type_.results))
     returned = return_type(results)
     given = "".join([f", {t} {text}" for t, text in args])
@@ -30,6 +33,7 @@ def _leave(e: Emitter, type_: FuncType, code: str, args: list[tuple[str, str]]) 
     cold = e.name()
     e.rarely(e.value(f"icmp ne i32 {status}, 0"), cold)
     with e.aside(cold):
+        catch(e)
         e.spill(e.body.layouts[e.at], e.locals, e.stack)
     for place, result in enumerate(results, 1):
         e.push(result, e.value(f"extractvalue {returned} {made}, {place}"))

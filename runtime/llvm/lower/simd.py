@@ -133,18 +133,19 @@ for _shape in SHAPES:
 @lowers("v128.load")
 def _load(e: Emitter, immediate: Any) -> None:
     _, offset, index = immediate
-    e.push(VECTOR, e.value(f"load {VECTOR}, ptr {address_of(e, offset, 16, index)}, align 1{GUEST}"))
+    e.push(VECTOR, e.value(f"load {e.access(index)}{VECTOR}, ptr {address_of(e, offset, 16, index)}, align 1{GUEST}"))
 
 
 @lowers("v128.store")
 def _store(e: Emitter, immediate: Any) -> None:
     _, offset, index = immediate
     value = e.pop()
-    e.emit(f"store {VECTOR} {value}, ptr {address_of(e, offset, 16, index)}, align 1{GUEST}")
+    e.emit(f"store {e.access(index)}{VECTOR} {value}, ptr {address_of(e, offset, 16, index)}, align 1{GUEST}")
 
 
 def _read(e: Emitter, immediate: Any, type_: str, width: int) -> str:
-    return e.value(f"load {type_}, ptr {address_of(e, immediate[1], width, immediate[2])}, align 1{GUEST}")
+    place = address_of(e, immediate[1], width, immediate[2])
+    return e.value(f"load {e.access(immediate[2])}{type_}, ptr {place}, align 1{GUEST}")
 
 
 def _load_wider(source: str, sign: str) -> Lowering:
@@ -194,7 +195,7 @@ def _store_lane(shape: str) -> Lowering:
     def lower(e: Emitter, immediate: Any) -> None:
         value = e.value(f"extractelement {type_} {pop(e, shape)}, i32 {immediate[3]}")
         place = address_of(e, immediate[1], BITS[shape] // 8, immediate[2])
-        e.emit(f"store {lane} {value}, ptr {place}, align 1{GUEST}")
+        e.emit(f"store {e.access(immediate[2])}{lane} {value}, ptr {place}, align 1{GUEST}")
 
     return lower
 

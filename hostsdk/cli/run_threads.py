@@ -1,0 +1,30 @@
+"""`hostsdk run` of a program with threads: how they are run, and which programs have any."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from hostsdk import Engine, GreenThreads, HostModule, Module, OsThreads, Process, Spawner, Trace
+
+from .run_options import Plan
+
+#: What `--threads` takes.
+SPAWNERS: Final[dict[str, Callable[[], Spawner]]] = {"os": OsThreads, "green": GreenThreads}
+_MODULE: Final = "wasi"
+_SPAWN: Final = "thread-spawn"
+
+
+def threaded(module: Module) -> bool:
+    """Whether a program may begin threads by itself."""
+    return any((each, name) == (_MODULE, _SPAWN) for each, name, _ in module.imports)
+
+
+def process(plan: Plan, module: Module, hosts: list[HostModule[Any]], engine: Engine, trace: Trace | None) -> Process:
+    """The program, linked; `hosts` are those that it has been given. Raises what `Process` raises."""
+    from hostsdk import wasi
+
+    if all(host.name != _MODULE for host in hosts):
+        hosts = [*hosts, wasi.threads()]
+    spawner = SPAWNERS[plan.threads]()
+    return Process(module, hosts, limits=plan.limits, engine=engine, spawner=spawner, trace=trace)

@@ -1,0 +1,70 @@
+"""`hostsdk run` of programs with threads."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.build import wat
+from tests.support.waits import PATIENCE
+
+_TEXT = """(module (import "env" "memory" (memory 1 4 shared)) (export "memory" (memory 0))
+  (import "wasi" "thread-spawn" (func $spawn (param i32) (result i32)))
+  (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (data (i32.const 16) "\\20\\00\\00\\00\\03\\00\\00\\00") (data (i32.const 32) "on\\n")
+  (func (export "wasi_thread_start") (param i32 i32)
+    (if (i32.eq (local.get 1) (i32.const 1)) (then (call $exit (i32.const 3))))
+    (if (i32.eq (local.get 1) (i32.const 2)) (then (unreachable)))
+    (drop (call $write (i32.const 1) (i32.const 16) (i32.const 1) (i32.const 24)))
+    (loop $for_ever (br $for_ever)))
+  (func $do (export "do") (param i32) (result i32)
+    (drop (call $spawn (local.get 0)))
+    (memory.atomic.wait32 (i32.const 8) (i32.const 0) (i64.const -1)))
+  (func (export "five") (result i32) (drop (call $spawn (i32.const 3))) (i32.const 5))
+  (func (export "_start") (drop (call $do (i32.const 1)))))"""
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> str:
+    path = tmp_path / "threads.wasm"
+    path.write_bytes(wat(_TEXT))
+    return str(path)
+
+
+def _run(*args: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "hostsdk", "run", *args]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize(
+    ("args", "status", "says"),
+    [
+        ((), 3, ""),
+        (("--invoke", "do"), 134, "trap: unreachable"),
+        (("--timeout", "0.2s", "--invoke", "do"), 124, "timed out after 0.2 s"),
+        (("--invoke", "five"), 0, ""),
+    ],
+    ids=["exit", "trap", "timeout", "return"],
+)
+def test_how_a_program_with_threads_ends(program: str, args: tuple[str, ...], status: int, says: str) -> None:
+    """Behaviours 14, 62, 64 and 65, at the terminal: the exit status is the process's, whichever thread ended it."""
+    given = {"trap: unreachable": ("2",), "timed out after 0.2 s": ("3",)}.get(says, ())
+    done = _run(*args, program, *given)
+    out, err = done.communicate(timeout=PATIENCE)
+    assert (done.returncode, says in err) == (status, True), err
+    assert ("5\n" in out) is (args == ("--invoke", "five"))
+
+
+def test_ctrl_c_ends_all_threads(program: str) -> None:
+    """A signal ends the process, whatever its threads do."""
+    done = _run("--invoke", "do", program, "3")
+    assert done.stdout is not None
+    assert done.stdout.readline() == "on\n"
+    done.send_signal(signal.SIGINT)
+    done.communicate(timeout=PATIENCE)
+    assert done.returncode == -signal.SIGINT

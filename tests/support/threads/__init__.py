@@ -1,0 +1,101 @@
+"""Guests of several threads, and ways of running them."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hostsdk import (
+    BlockingContext,
+    Engine,
+    EngineConfig,
+    GreenThreads,
+    HostModule,
+    Module,
+    Notifier,
+    OsThreads,
+    Process,
+)
+from hostsdk.wasi import threads, wasi
+
+from ..build import cc, wat
+from ..waits import PATIENCE
+
+TIERS = ("interpreter", "native")
+_SPAWNERS = {"os": OsThreads, "green": GreenThreads}
+#: Tiers, and what runs the threads.
+LAYOUTS = {f"{tier}-{name}": (tier, made) for tier in TIERS for name, made in _SPAWNERS.items()}
+
+
+@functools.cache
+def guest(name: str) -> Module:
+    """The guest in a file here."""
+    return Module.from_bytes(wat((Path(__file__).parent / f"{name}.wat").read_text()))
+
+
+_FLAGS = (
+    "-nostdlib", "-mcpu=generic+atomics+bulk_memory+mutable_globals", "-Wl,--no-entry", "-Wl,--import-memory",
+    "-Wl,--export-memory", "-Wl,--shared-memory", "-Wl,--initial-memory=262144", "-Wl,--max-memory=262144",
+    "-Wl,-z,stack-size=16384",
+)  # fmt: skip
+
+
+@functools.cache
+def queue_of_work() -> Module:
+    """A queue of work for four threads; lld gives it a start function that waits for who comes first."""
+    source = Path(__file__).with_name("queue.c").read_text()
+    return Module.from_bytes(cc(source, *_FLAGS))
+
+
+def blocking() -> HostModule[None]:
+    """A host module whose function `block` waits for what never comes."""
+    host = HostModule("h")
+
+    @host.restartable
+    def block(ctx: BlockingContext[None]) -> None:
+        ctx.block_until(wake=Notifier())
+
+    return host
+
+
+def process(
+    module: Module, tier: Any = "interpreter", *, stdin: Any = b"", prealloc: bool = True, **more: Any
+) -> Process:
+    """A process of `module`, with WASI and what the guests here import."""
+    config = {name: more.pop(name) for name in ("clock", "driver", "injector") if name in more}
+    tier, spawner = tier if isinstance(tier, tuple) else (tier, OsThreads)
+    engine = Engine(EngineConfig(tier=tier, prealloc_shared_memory=prealloc, **config))
+    hosts: list[HostModule[Any]] = [wasi(stdin=stdin), threads(), blocking()]
+    return Process(module, hosts, engine=engine, spawner=spawner(), **more)
+
+
+def _descriptors() -> int:
+    """How many there are, but for pipes: the process that compiles comes and goes when it likes."""
+    count = 0
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            count += not os.readlink(f"/proc/self/fd/{name}").startswith("pipe:")
+        except FileNotFoundError:
+            pass  # the listing's own
+    return count
+
+
+@contextmanager
+def nothing_left() -> Iterator[None]:
+    """What runs in the block leaves no thread and no descriptor behind."""
+    gc.collect()
+    before, fds = threading.active_count(), _descriptors()
+    yield
+    for thread in threading.enumerate():
+        if thread.name.startswith("guest thread"):
+            thread.join(PATIENCE)
+    gc.collect()
+    assert [t for t in threading.enumerate() if t.name.startswith("guest thread")] == []
+    assert threading.active_count() <= before + 1  # the clock's, which stays while there are alarms
+    assert _descriptors() <= fds
