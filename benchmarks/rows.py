@@ -19,6 +19,7 @@ from hostsdk import Instance
 from .build import kernels, quickjs, wat
 from .measure import Row, in_turns, seconds
 from .peers import Hostsdk, Pywasm, Wasm3, Wasmtime
+from .waiting import waiting
 
 #: Programs with an amount that takes pywasm about half a second.
 PROGRAMS = {
@@ -278,6 +279,7 @@ def _process(code: str, env: dict[str, str]) -> float:
 
 
 GROUPS: dict[str, Callable[[], Iterator[Row]]] = {
+    "waiting": waiting,
     "interpreter": interpreter,
     "native": native,
     "calls": calls,

@@ -12,7 +12,7 @@ from ._context import BlockingContext, Context, Progress
 from ._drivers.green import GreenThreads
 from ._drivers.scheduler import Deadlock, Scheduler
 from ._drivers.tasks import Task, TaskState
-from ._embed import Export, Exports, Instance, Module
+from ._embed import Export, Exports, Instance
 from ._engine import (
     V128,
     Array,
@@ -82,6 +82,7 @@ from ._errors import (
 )
 from ._execution import Execution
 from ._extensions import ExtensionError, InstalledHost, find_host, installed_hosts, load_host
+from ._loaded import Module
 from ._memory import GuestMemory, Rows
 from ._module import HostModule
 from ._outcomes import (

@@ -30,14 +30,14 @@ class Options:
     callbacks: Callbacks = "nested"
     catch_traps: bool = False
 
-    def judge(self, place: Place) -> None:
+    def judge(self, place: Place, coroutine: bool = False) -> None:
         """Raises SignatureError for what can't be meant."""
         for value in (self.version, *_each(self.accepts)):
             if type(value) is not int:
                 raise place.error(Text.VERSION, value=repr(value))
         if self.callbacks not in ("nested", "scheduled"):
             raise place.error(Text.CALLBACKS, value=repr(self.callbacks))
-        if self.repeat:
+        if self.repeat and not coroutine:
             raise place.error(Text.REPEAT)
 
 

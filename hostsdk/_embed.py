@@ -1,15 +1,12 @@
-"""`Module` and `Instance`: what an embedder begins with."""
+"""`Instance`: what an embedder calls."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any, Self, TypeAlias, cast
-
-import attrs
 
 from ._adaptor import lifting, lowering
 from ._annotations import Place, guest_type
@@ -19,7 +16,6 @@ from ._engine import (
     Counters,
     Engine,
     ExitRequested,
-    Feature,
     Func,
     FuncType,
     Global,
@@ -29,7 +25,6 @@ from ._engine import (
     Limits,
     Memory,
     RuntimeInstance,
-    RuntimeModule,
     SnapshotError,
     StateError,
     Store,
@@ -53,6 +48,7 @@ from ._engine import Returned as RuntimeReturned
 from ._enter import BoundFunction
 from ._errors import MissingExport
 from ._execution import Execution
+from ._loaded import Module
 from ._messages import Text
 from ._module import HostModule
 from ._outcomes import Returned, stopped
@@ -66,51 +62,8 @@ from ._types import FuncRef, P, W, Wasm
 Imports: TypeAlias = Mapping[str, Mapping[str, object]]
 _DEFAULT_ENGINE = Engine()
 _LIMITS = Limits()
-
-
-@attrs.frozen(eq=False)
-class Module:
-    """A valid module. May be shared by threads and instances."""
-
-    _raw: RuntimeModule
-
-    @classmethod
-    def from_bytes(cls, data: bytes, *, features: Feature | None = None, lazy: bool = False) -> Self:
-        """Decode and validate. `lazy` leaves each function's body unread until it is first called: a program of many
-        megabytes is there in a moment, and what is wrong with a body is raised by the call.
-
-        Raises MalformedError, InvalidError (UnsupportedError for an absent feature) or LimitError.
-        """
-        if features is None:
-            return cls(RuntimeModule.load(data, lazy=lazy))
-        return cls(RuntimeModule.load(data, features, lazy=lazy))
-
-    @classmethod
-    def from_file(
-        cls, path: str | os.PathLike[str], *, features: Feature | None = None, lazy: bool = False
-    ) -> Self:
-        """The same for a file. Raises OSError, too."""
-        return cls.from_bytes(Path(path).read_bytes(), features=features, lazy=lazy)
-
-    @property
-    def name(self) -> str | None:
-        """The name in the name section, if there is one."""
-        return self._raw.name
-
-    @property
-    def hash(self) -> str:
-        """SHA-256 of the bytes, in hexadecimal."""
-        return self._raw.hash
-
-    @property
-    def imports(self) -> list[tuple[str, str, object]]:
-        """Module, name and type of each import."""
-        return list(self._raw.import_types())
-
-    @property
-    def exports(self) -> list[tuple[str, object]]:
-        """Name and type of each export."""
-        return list(self._raw.export_types())
+#: Seconds after which a guest that computes gives up its turn in an event loop.
+TURN = 0.005
 
 
 class Export:
@@ -254,6 +207,28 @@ class Instance:
             raise
 
     @classmethod
+    async def create(
+        cls,
+        module: Module,
+        hosts: Sequence[HostModule[Any]] = (),
+        *,
+        limits: Limits = _LIMITS,
+        engine: Engine | None = None,
+        imports: Imports | None = None,
+        interrupt: Interrupt | None = None,
+        timeout: float | None = None,
+    ) -> Self:
+        """An instance, whose start function runs as `call_async` runs a call. Raises what making an instance raises."""
+        self, execution = cls.begin(module, hosts, limits=limits, engine=engine, imports=imports)
+        try:
+            if execution is not None:
+                await _in_loop()(execution, interrupt, timeout, TURN)
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    @classmethod
     def from_file(
         cls, path: str | os.PathLike[str], hosts: Sequence[HostModule[Any]] = (), *, limits: Limits = _LIMITS
     ) -> Self:
@@ -387,6 +362,36 @@ class Instance:
         OverflowError and InstanceAbandoned."""
         self._check_usable()
         return Execution(self, name, args, self._function(name).start(*args))
+
+    async def call_async(
+        self,
+        name: str,
+        *args: int | float | V128,
+        interrupt: Interrupt | None = None,
+        timeout: float | None = None,
+        steps: int | None = None,
+        turn: float = TURN,
+    ) -> Any:
+        """`call`, for the running event loop. What the guest waits for, the loop waits for, and others have their turn
+        meanwhile; where the guest computes, they have it after each `turn` seconds. Cancelled, the call is dropped, and
+        its host functions have cleaned up when this raises CancelledError.
+
+        Raises what `call` raises.
+        """
+        execution = self.start(name, *args)
+        if steps is not None:
+            execution._context.allow(steps)
+        return await _in_loop()(execution, interrupt, timeout, turn)
+
+    async def main_async(
+        self, *, interrupt: Interrupt | None = None, timeout: float | None = None, turn: float = TURN
+    ) -> int:
+        """`main`, for the running event loop. Raises what `call_async` raises."""
+        try:
+            await self.call_async("_start", interrupt=interrupt, timeout=timeout, turn=turn)
+        except ExitRequested as exit_:
+            return exit_.code
+        return 0
 
     def func(self, name: str, kind: type[FuncRef[P, W]]) -> Callable[P, W]:
         """An export under a type that is checked now and known to type checkers:
@@ -576,6 +581,13 @@ class Instance:
         return self, restored
 
 
+def _in_loop() -> Callable[..., Awaitable[Any]]:
+    """What runs an execution in an event loop. Who doesn't use asyncio doesn't wait for its import."""
+    from ._drivers.aio import finish
+
+    return finish
+
+
 def _attempt(errors: list[BaseException], step: Callable[[], object]) -> None:
     try:
         step()
@@ -584,4 +596,4 @@ def _attempt(errors: list[BaseException], step: Callable[[], object]) -> None:
 
 
 Execution._adopt = Instance._adopt
-__all__ = ["Export", "Exports", "Instance", "Module"]
+__all__ = ["Export", "Exports", "Instance"]

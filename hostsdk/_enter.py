@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator
-from typing import Any, TypeAlias
+from collections.abc import Coroutine, Generator
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 
@@ -33,6 +33,9 @@ from ._ops import Operation
 from ._restart import Call, Manner
 from ._signature import FunctionSpec, Style
 from ._types import Step
+
+if TYPE_CHECKING:
+    from ._coroutine import Desk
 
 #: Refusals during a drop before a generator that goes on asking is given up.
 _PATIENCE = 1000
@@ -65,7 +68,7 @@ class BoundFunction:
             self.where, not self._plain, spec.catch_traps, spec.callbacks == "scheduled"
         )  # fmt: skip
         short = None
-        if spec.style is not Style.GENERATOR:
+        if spec.style not in (Style.GENERATOR, Style.COROUTINE):
             finish = self._finish_plain if self._plain else self._finish
             short = adapt(
                 spec.fn, spec.signature, finish, context=spec.style is not Style.PURE, recorded=not self._plain
@@ -111,6 +114,11 @@ class BoundFunction:
             return  # it had not been entered yet
         ctx._call = call = Call(self._manner, border.limits.journal, record, border)
         ctx._caller = frame.caller
+        if self.spec.style is Style.COROUTINE and frame.live is not None:
+            ctx._call, ctx._caller = outer
+            coroutine: Desk = frame.live  # type: ignore[assignment]  # what `_run_coroutine` kept there
+            coroutine.drop(lambda: self._release(record))
+            return
         try:
             if self.spec.style is Style.GENERATOR:
                 generator = self._standing(ctx, record, frame)
@@ -191,6 +199,8 @@ class BoundFunction:
         plain = self._arguments(ctx, call, record, args)
         if self.spec.style is Style.GENERATOR:
             value = self._run_generator(ctx, record, plain, live)
+        elif self.spec.style is Style.COROUTINE:
+            value = self._run_coroutine(ctx, call, record, plain, live)
         else:
             record.rewind()
             value = self.spec.fn(ctx, *self.spec.signature.bind(plain, ctx))
@@ -257,6 +267,36 @@ class BoundFunction:
             record.live = None
             return end.value
 
+    def _run_coroutine(self, ctx: Context[Any], call: Call, record: Record, plain: Any, live: object) -> object:
+        """Go on with the coroutine that stayed alive on its loop; without one, begin at its first line."""
+        from . import _coroutine  # brings asyncio, which is for those who use it
+
+        border = ctx._ctx
+        caller = ctx._caller
+
+        def make(desk: Desk) -> Coroutine[Any, Any, Any]:
+            own = Call(self._manner, call.limit, record, border)
+            own.direct = 1  # it stays alive, so that nothing has to be journaled
+            context = _coroutine.LiveContext(desk, self.binding, border, own)
+            context._caller = caller
+            coroutine: Coroutine[Any, Any, Any] = self.spec.fn(context, *self.spec.signature.bind(plain, context))
+            return coroutine
+
+        if isinstance(live, _coroutine.Desk):
+            desk = live
+        else:
+            _coroutine.renew(record)
+            desk = _coroutine.begin(border, self.where, make)
+        record.live = desk
+        try:
+            return _coroutine.carry_out(ctx, border, record, desk, self.spec.repeat)
+        except Unwind:
+            raise
+        except BaseException:
+            if not desk.ended.is_set():  # the execution has to exit
+                desk.drop(_nothing)
+            raise
+
     def _step(
         self, ctx: Context[Any], generator: Generator[Step, Any, Any], op: Operation[Any]
     ) -> Operation[Any]:
@@ -316,6 +356,10 @@ class BoundFunction:
                 errors.append(error)
         if errors:
             raise errors[0]
+
+
+def _nothing() -> None:
+    """What is held is released by whoever sees the error."""
 
 
 def _refuse(generator: Generator[Step, Any, Any]) -> None:

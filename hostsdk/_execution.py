@@ -37,7 +37,8 @@ from ._outcomes import Outcome, Returned, Suspended
 from ._resource_kinds import save_resources
 
 if TYPE_CHECKING:
-    from ._embed import Instance, Module
+    from ._embed import Instance
+    from ._loaded import Module
     from ._trace import Trace
 
 

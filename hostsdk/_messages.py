@@ -72,10 +72,8 @@ class Text(enum.Enum):
     NOT_STEPS = "is a generator, so its result stands in Steps[...], as in '-> Steps[i32]'; got '-> {type}'"
     STEPS_WITHOUT_YIELD = "is annotated Steps[...] but has no yield; write 'return (yield from ...)', or '-> {type}'"
     STEPS_BARE = "'Steps' doesn't say what the function gives in the end; write Steps[i32], say, or Steps[None]"
-    COROUTINE = (
-        "'async def' can't be registered: there is no event loop under a guest's call; write a generator, with "
-        "'yield from' for 'await' and '-> Steps[{type}]'"
-    )
+    PLAIN_COROUTINE = "is an 'async def', and a plain function never waits and never calls back; use @restartable"
+    COROUTINE_BLOCKS = "a coroutine waits by 'await', not by ctx; write '{name}: Context'"
     ASYNC_GENERATOR = "an async generator can't be a host function; write a generator with '-> Steps[...]'"
     NOT_A_FUNCTION = "a host function is made of a 'def', not of {type}; write a function that calls it"
 
@@ -84,7 +82,7 @@ class Text(enum.Enum):
     FUNCTION_NAME = "the name is the guest's import name, a str; got {value}"
     DUPLICATE = "is already there; give one of the two another name with @restartable(name=...) or @function(name=...)"
     VERSION = "version= is an int and accepts= a sequence of ints; got {value}"
-    REPEAT = "repeat= is about saving a pending coroutine; leave it out"
+    REPEAT = "repeat= is about saving a pending coroutine, and this is none; leave it out"
     CALLBACKS = 'callbacks= is "nested" or "scheduled"; got {value}'
     GUEST_KIND = "guest({name!r}): the second argument is the export's type, FuncRef[[u32], u32] say; got {value}"
     HOOK_TWICE = "HostModule {module!r}: @{module}.{hook} is already there; a module has one"
@@ -111,6 +109,14 @@ class Text(enum.Enum):
     BARE_YIELD = "{where}: yielded a {value}; write 'yield from' with block_until, sleep, call or ask"
     SHORT_REPLAY = "{where} returned after {done} of {all} recorded steps; a restartable function must do the same " \
                    "steps again, and a changed function needs a new version"
+    AWAIT_OUTSIDE = "await {op}, but not in a call of an 'async def' host function: nobody there can carry it out"
+    OUT_OF_TURN = "{where}: the guest's memory is not to be touched while the guest runs in a callback; await that"
+    TASK_CANCELLED = "{where}: its task was cancelled, and not by the end of its call"
+    PENDING_AWAIT = (
+        "{where} awaits something of its event loop, which can't be saved; declare it @restartable(repeat=True) if it "
+        "may begin again from its first line"
+    )
+    IN_CALLBACK = "{where} is a coroutine and awaits a callback, in the midst of which it can't be saved"
     NO_EXPORT = "the guest has no function {name!r} among its exports"
     NO_TAG = "the guest has no tag {name!r} among its exports"
     TAG_PARAM = "an exception carries numbers, V128 and ExternRef, not '{type}'"

@@ -244,13 +244,14 @@ class HostModule(Generic[S]):
         callbacks: Callbacks = "nested",
         catch_traps: bool = False,
     ) -> Any:
-        """Register a function that may wait and call back: a `def` that is entered again with its record, or a
-        generator.
+        """Register a function that may wait and call back: a `def` that is entered again with its record, a generator,
+        or an `async def`, which may await anything of its event loop.
 
         `name` is what guests import, if not the function's own. A saved call may be loaded into a function of the same
         `version`, or one that `accepts` it. `callbacks` says whether they run nested while depth allows, or always on
         the run loop. With `catch_traps`, a callee's trap may be caught where the function called it; without, it ends
-        the function after its cleanup. `repeat` is for coroutines. Raises SignatureError.
+        the function after its cleanup. A coroutine that awaits can only be saved with `repeat`: loaded, it
+        begins again from its first line. Raises SignatureError.
         """
         return self._decorate(fn, Style.FUNCTION, Options(name, version, accepts, repeat, callbacks, catch_traps))
 
@@ -270,7 +271,7 @@ class HostModule(Generic[S]):
         if not isinstance(asked, str):
             raise place.error(Text.FUNCTION_NAME, value=repr(asked))
         style = style_of(fn, kind, place)
-        options.judge(place)
+        options.judge(place, style is Style.COROUTINE)
         if name in self._functions:
             raise place.error(Text.DUPLICATE)
         signature = read_signature(fn, style, place, _CONTEXTS, self.errors)

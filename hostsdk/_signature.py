@@ -45,6 +45,7 @@ class Style(enum.Enum):
     PURE = "pure"
     FUNCTION = "function"
     GENERATOR = "generator"
+    COROUTINE = "coroutine"
 
 
 @attrs.frozen(eq=False)
@@ -128,17 +129,14 @@ def style_of(fn: object, kind: Style, place: Place) -> Style:
     if inspect.isasyncgenfunction(fn):
         raise place.error(Text.ASYNC_GENERATOR)
     if inspect.iscoroutinefunction(fn):
-        raise place.error(Text.COROUTINE, type=_return_text(fn))
+        if kind is not Style.FUNCTION:
+            raise place.error(Text.PLAIN_COROUTINE)
+        return Style.COROUTINE
     if not inspect.isgeneratorfunction(fn):
         return kind
     if kind is not Style.FUNCTION:
         raise place.error(Text.PLAIN_GENERATOR)
     return Style.GENERATOR
-
-
-def _return_text(fn: HostCallable) -> str:
-    annotation = inspect.get_annotations(fn).get("return")
-    return annotation if isinstance(annotation, str) else show(annotation)
 
 
 def read_signature(
@@ -173,8 +171,8 @@ def _check_context(
     if not _is_context(hint, contexts.plain):
         raise place.error(Text.CONTEXT_WRONG, name=first.name, context=want, type=show(hint))
     if _is_context(hint, contexts.blocking) and style is not Style.FUNCTION:
-        text = Text.GENERATOR_BLOCKS if style is Style.GENERATOR else Text.PLAIN_WAITS
-        raise place.error(text, name=first.name)
+        texts = {Style.GENERATOR: Text.GENERATOR_BLOCKS, Style.COROUTINE: Text.COROUTINE_BLOCKS}
+        raise place.error(texts.get(style, Text.PLAIN_WAITS), name=first.name)
 
 
 def _is_context(hint: Hint, cls: type) -> bool:

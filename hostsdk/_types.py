@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import reprlib
 import warnings
-from collections.abc import Generator, Mapping
+from collections.abc import Awaitable, Generator, Mapping
+from contextvars import ContextVar
 from operator import attrgetter
 from typing import Annotated, Any, Generic, Protocol, TypeAlias, cast
 
@@ -17,7 +18,23 @@ import attrs
 from typing_extensions import ParamSpec, TypeVar
 
 from ._access import ADDRESSES, Access, unaligned
-from ._engine import EXTERNREF, F32, F64, I32, I64, V128, CString, FuncType, Ref, Scalar, Span, Trap, TrapCode, Value
+from ._engine import (
+    EXTERNREF,
+    F32,
+    F64,
+    I32,
+    I64,
+    V128,
+    CString,
+    FuncType,
+    Ref,
+    Scalar,
+    Span,
+    StateError,
+    Trap,
+    TrapCode,
+    Value,
+)
 from ._errors import BufferTooSmall
 from ._layout import Cell
 from ._messages import Text
@@ -204,9 +221,20 @@ class Step:
 Steps: TypeAlias = Generator[Step, Any, T]
 
 
+class Desk(Protocol):
+    """Who carries out the operations of a coroutine."""
+
+    def order(self, op: Op[Any]) -> Awaitable[Any]:
+        """Have `op` carried out in the guest's turn."""
+
+
+#: Of the coroutine at hand, and of the tasks that it makes.
+DESK: ContextVar[Desk | None] = ContextVar("hostsdk-desk", default=None)
+
+
 class Op(Generic[T_co]):
-    """An operation that may suspend: `yield from op` in a generator. One that is made but never run is a
-    RuntimeWarning, as a coroutine never awaited is."""
+    """An operation that may suspend: `yield from op` in a generator, `await op` in a coroutine. One that is made but
+    never run is a RuntimeWarning, as a coroutine never awaited is."""
 
     _started = False
 
@@ -220,7 +248,11 @@ class Op(Generic[T_co]):
         return self._steps()
 
     def __await__(self) -> Generator[Any, Any, T_co]:
-        return self.__iter__()
+        desk = DESK.get()
+        self._started = True
+        if desk is None:
+            raise StateError(Text.AWAIT_OUTSIDE(op=self.label))
+        return desk.order(self).__await__()
 
     def _steps(self) -> Steps[T_co]:
         return cast("T_co", (yield Step(self)))

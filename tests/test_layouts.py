@@ -1,5 +1,5 @@
-"""The same program gives the same results in every layout: alone on its thread, and as a task of a scheduler among
-others, where a wait leaves the stack."""
+"""The same program gives the same results in every layout: alone on its thread, as a task of a scheduler among others,
+and in an event loop; in the latter two a wait leaves the stack."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import pytest
 
 from hostsdk import Instance
 from hostsdk.testing import At, Every, Never, Randomly, Scenario
+from hostsdk.testing.report import Ending
 from tests.hostsdk.test_cookbook_explore import SCENARIOS
 from tests.support import hostfunc, scenes
+from tests.support.aio import in_loop
 from tests.support.green import green, undisturbed
 from tests.wasi import test_explore as wasi
 
@@ -35,15 +37,15 @@ every_program = pytest.mark.parametrize("name", PROGRAMS)
 
 
 @cache
-def alone(name: str) -> object:
+def alone(name: str) -> Ending:
     """What a program comes to by itself."""
     return undisturbed(PROGRAMS[name])
 
 
-def same(name: str, scenario: Scenario, *runs: object) -> None:
+def same(name: str, scenario: Scenario, *runs: Ending) -> None:
     """All is the same but the time, of which the others take their part."""
     for run in runs:
-        assert alone(name).differences(run, timed=False) == [], name  # type: ignore[attr-defined]
+        assert alone(name).differences(run, timed=False) == [], name
 
 
 @every_program
@@ -63,12 +65,30 @@ def test_restarted_under_the_scheduler(name: str) -> None:
     same(name, scenario, green(scenario, Every(2), 1), green(scenario, Randomly(5), 2))
 
 
+@every_program
+def test_in_an_event_loop(name: str) -> None:
+    """BEHAVIOURS 77: as a call of an event loop beside others: undisturbed, and restarted at every second check
+    point."""
+    scenario = PROGRAMS[name]
+    same(name, scenario, in_loop(scenario, Never()), in_loop(scenario, Every(2)))
+
+
+@pytest.mark.parametrize("name", THOROUGH)
+def test_restarted_and_cancelled_in_an_event_loop(name: str) -> None:
+    """BEHAVIOURS 8, 16 and 77: the same at each check point in turn; a cancellation ends the call with its cleanup."""
+    scenario = PROGRAMS[name]
+    for check in range(1, alone(name).checks + 1):
+        same(name, scenario, in_loop(scenario, At({check})))
+        ending = in_loop(scenario, At({check}), cancel=True)
+        assert ending.outcome == "dropped" or not alone(name).differences(ending, timed=False)
+
+
 @pytest.mark.parametrize("name", THOROUGH)
 def test_restarted_and_cancelled_at_each_check_point(name: str) -> None:
     """BEHAVIOURS 8, 16 and 77: a restart at each check point in turn changes nothing, and a cancellation there ends
     the call with its cleanup and leaves nothing behind."""
     scenario = PROGRAMS[name]
-    for check in range(1, alone(name).checks + 1):  # type: ignore[attr-defined]
+    for check in range(1, alone(name).checks + 1):
         same(name, scenario, green(scenario, At({check}), check))
         ending = green(scenario, At({check}), check, cancel=True)
-        assert ending.outcome == "dropped" or not alone(name).differences(ending, timed=False)  # type: ignore[attr-defined]
+        assert ending.outcome == "dropped" or not alone(name).differences(ending, timed=False)

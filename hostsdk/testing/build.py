@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from .._embed import Module
+from .._loaded import Module
 
 
 class BuildError(Exception):

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from typing import Any, Self
 
 from .._context import BlockingContext
-from .._embed import Instance, Module
+from .._embed import Instance
 from .._engine import FakeClock, Limits, State, StateError, Unwind
+from .._loaded import Module
 from .._module import HostModule
 from .._restart import Call, Manner
 from .scenario import World

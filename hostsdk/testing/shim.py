@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 
 import attrs
 
-from .._embed import Module
 from .._engine import FuncType
+from .._loaded import Module
 
 _CODES = {
     "i32": 0x7F,

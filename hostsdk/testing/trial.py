@@ -7,9 +7,9 @@ from typing import Any
 
 import attrs
 
-from .._embed import Module
 from .._engine import Exited, ExitRequested, Failed, FakeClock, Injector, Limits, Never, State, StateError, Trapped
 from .._execution import Execution
+from .._loaded import Module
 from .._module import HostModule
 from .._outcomes import Outcome, Returned
 from .._question import Question

@@ -95,6 +95,8 @@ class Record:
     trapped: Trap | None = None
     #: How often the function has been entered again.
     restarts: int = 0
+    #: Why the call can't be saved as it is now; the owner's.
+    stays: str | None = None
     #: Where in its source the function left the stack: to be told to people.
     source: str | None = None
     #: What the running function would have to keep alive if it suspended now.

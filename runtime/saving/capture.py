@@ -161,6 +161,8 @@ def _record(world: _World, ctx: ExecContext, func: HostFunc, record: Record) -> 
         raise SnapshotError(f"{func.name} has an exception pending, which can't be saved; resume it first")
     if record.gone:
         raise SnapshotError(f"{func.name} has closed a resource that it looked up before, and a replay would need it")
+    if record.stays is not None:
+        raise SnapshotError(record.stays)
     for _, label in record.held:
         raise SnapshotError(f"{func.name} holds what it acquired by {label!r}, a live object that can't be saved")
     return {

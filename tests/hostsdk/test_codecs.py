@@ -440,7 +440,7 @@ def test_operations_made_but_never_run_warn() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         op = Compare(1, 2)
-        assert next(op.__await__()).op is op
+        assert next(iter(op)).op is op
         del op
 
 

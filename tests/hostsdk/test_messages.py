@@ -13,7 +13,7 @@ import pytest
 from hostsdk import _messages
 from hostsdk._annotations import Place, cell_of, param_of
 from hostsdk._codecs import encoder
-from hostsdk._engine import Trap
+from hostsdk._engine import StateError, Trap
 from hostsdk._errors import BufferTooSmall, ConversionError, Errors, SignatureError
 from hostsdk._frozen import thaw
 from hostsdk._memory import GuestMemory
@@ -213,10 +213,13 @@ SIGNATURES: dict[Text, tuple[str, str]] = {
         "@kv.restartable\ndef f(ctx: Context) -> Steps: yield",
         "kv.f: result: 'Steps' doesn't say what the function gives in the end; write Steps[i32], say, or Steps[None]",
     ),
-    Text.COROUTINE: (
-        "@kv.restartable\nasync def f(ctx: Context) -> i32: ...",
-        "kv.f: 'async def' can't be registered: there is no event loop under a guest's call; write a generator, with "
-        "'yield from' for 'await' and '-> Steps[i32]'",
+    Text.PLAIN_COROUTINE: (
+        "@kv.function\nasync def f(ctx: Context) -> i32: ...",
+        "kv.f: is an 'async def', and a plain function never waits and never calls back; use @restartable",
+    ),
+    Text.COROUTINE_BLOCKS: (
+        "@kv.restartable\nasync def f(ctx: BlockingContext) -> i32: ...",
+        "kv.f: parameter 'ctx': a coroutine waits by 'await', not by ctx; write 'ctx: Context'",
     ),
     Text.ASYNC_GENERATOR: (
         "@kv.restartable\nasync def f(ctx: Context) -> i32: yield",
@@ -245,7 +248,7 @@ SIGNATURES: dict[Text, tuple[str, str]] = {
     ),
     Text.REPEAT: (
         "@kv.restartable(repeat=True)\ndef f(ctx: BlockingContext) -> None: ...",
-        "kv.f: repeat= is about saving a pending coroutine; leave it out",
+        "kv.f: repeat= is about saving a pending coroutine, and this is none; leave it out",
     ),
     Text.CALLBACKS: (
         "@kv.restartable(callbacks='deep')\ndef f(ctx: BlockingContext) -> None: ...",
@@ -289,6 +292,10 @@ def _guest_text() -> object:
 
 class Wait(Op[int]):
     """An operation for tests."""
+
+
+def _waiting() -> Op[int]:
+    return Wait()
 
 
 def _never_run() -> None:
@@ -337,6 +344,10 @@ VALUES: dict[Text, tuple[Callable[[], object], type[BaseException], str]] = {
     ),
     Text.NEVER_RUN: (
         _never_run, RuntimeWarning, "Wait was made but never run; write 'yield from' in front of it"
+    ),
+    Text.AWAIT_OUTSIDE: (
+        lambda: _waiting().__await__(), StateError,
+        "await Wait, but not in a call of an 'async def' host function: nobody there can carry it out",
     ),
     Text.PERMUTATION: (
         lambda: MEMORY.rows(0, 2, 4).permute([0, 0]), ValueError, "permute: the order is not a permutation of 2 rows"
