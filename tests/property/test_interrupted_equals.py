@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime import At, Every, Injector, Module, Randomly
+from runtime.llvm.backend import unavailable
 from tests.support.differential import Plan, Seen, ours, plan, saving, theirs
+from tests.support.native import engine
 from tests.support.programs import Program
 from tests.support.smith import smith
 
@@ -75,6 +77,26 @@ def test_the_same_for_what_wasm_smith_makes(seed: int, schedule: Injector) -> No
     assert alone == theirs(*made)
     assert ours(*made, injector=schedule) == alone
     assert ours(*made, injector=schedule, between=saving(schedule)) == alone
+
+
+@pytest.mark.slow
+@settings(max_examples=25, database=None)
+@given(seed=st.integers(0, 1 << 16), schedule=SCHEDULES)
+def test_the_same_with_what_came_after_2_0(seed: int, schedule: Injector) -> None:
+    """Behaviours 16 and 75: modules with exceptions, vectors, 64-bit addresses and pages of one byte do in wasmtime, on
+    the native tier, interrupted, and saved and loaded, what they do alone."""
+    data = smith(seed, size=1000 + seed % 7 * 1000, newer=True)
+    if data is None:
+        return
+    module = Module.load(data)
+    calls = plan(module, seed)
+    alone = ours(module, calls)
+    assert alone == theirs(module, calls)
+    assert ours(module, calls, injector=schedule) == alone
+    assert ours(module, calls, injector=schedule, between=saving(schedule)) == alone
+    if unavailable() is None:
+        assert ours(module, calls, engine=engine()) == alone
+        assert ours(module, calls, engine=engine(), injector=schedule) == alone
 
 
 def test_programs_are_of_use() -> None:

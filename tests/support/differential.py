@@ -13,9 +13,11 @@ from runtime import (
     Engine,
     EngineConfig,
     ExecContext,
+    Failed,
     Func,
     FuncType,
     GlobalInst,
+    GlobalType,
     Injector,
     Instance,
     MemInst,
@@ -25,8 +27,11 @@ from runtime import (
     Store,
     Suspended,
     TableInst,
+    TableType,
     Trap,
     Trapped,
+    ValType,
+    WasmException,
     WasmFunc,
     control,
     f32_to_bits,
@@ -69,9 +74,14 @@ def plan(module: Module, seed: int, *, fuel: str | None = None, amount: int = 60
     calls = []
     for _ in range(rounds):
         for name, type_ in module.export_types():
-            if isinstance(type_, FuncType):
+            if isinstance(type_, FuncType) and _comparable(*type_.params, *type_.results):
                 calls.append((name, tuple(_argument(t.name, pick) for t in type_.params)))
     return Plan(tuple(calls), fuel, amount)
+
+
+def _comparable(*types: ValType) -> bool:
+    """Whether wasmtime's Python has values of these types."""
+    return all(type_.name not in ("v128", "exnref", "nullexnref") for type_ in types)
 
 
 def _argument(type_: str, pick: random.Random) -> Any:
@@ -116,14 +126,18 @@ def ours(
     injector: Injector | None = None,
     between: Between | None = None,
     scheduled: bool = False,
+    engine: Engine | None = None,
 ) -> Seen:
     """Run the plan; at every suspension, `between` says what to go on with."""
     mix = mixer(scheduled)
-    store = Store(Engine(EngineConfig(callbacks="scheduled" if scheduled else "nested")), injector=injector)
+    engine = engine or Engine(EngineConfig(callbacks="scheduled" if scheduled else "nested"))
+    store = Store(engine, injector=injector)
     try:
         instance = instantiate(store, module, imports(mix))
     except Trap as trap:
         return Seen(((f"no instance: {_trap(trap.code.value)}", ()),), (), (), ())
+    except WasmException:
+        return Seen((("no instance: exception", ()),), (), (), ())
     results = []
     for name, args in plan.calls:
         if plan.fuel is not None:
@@ -144,8 +158,12 @@ def ours(
     return Seen(
         tuple(results),
         tuple(bytes(e.data) for e in externs if isinstance(e, MemInst)),
-        tuple(_plain(e.type.content.name, e.value) for e in externs if isinstance(e, GlobalInst)),
-        tuple(tuple(v is None for v in e.elems) for e in externs if isinstance(e, TableInst)),
+        tuple(
+            _plain(e.type.content.name, e.value)
+            for e in externs
+            if isinstance(e, GlobalInst) and _comparable(e.type.content)
+        ),
+        tuple(tuple(v is None for v in e.elems) for e in externs if isinstance(e, TableInst) and _comparable(e.elem)),
     )
 
 
@@ -165,6 +183,8 @@ def saving(injector: Injector | None = None, scheduled: bool = False) -> Between
 def _outcome(outcome: Outcome, type_: FuncType) -> tuple[str, tuple[Plain, ...]]:
     if isinstance(outcome, Trapped):
         return _trap(outcome.trap.code.value), ()
+    if isinstance(outcome, Failed) and isinstance(outcome.error, WasmException):
+        return "exception", ()
     assert isinstance(outcome, Returned), outcome
     return "returned", tuple(_plain(t.name, v) for t, v in zip(type_.results, outcome.values, strict=True))
 
@@ -188,6 +208,11 @@ def theirs(module: Module, plan: Plan) -> Seen:
     config = wasmtime.Config()
     config.cranelift_nan_canonicalization = True
     config.wasm_tail_call = True
+    config.wasm_exceptions = True
+    config.wasm_memory64 = True
+    config.wasm_relaxed_simd = True
+    config.wasm_relaxed_simd_deterministic = True
+    config.wasm_custom_page_sizes = True
     store = wasmtime.Store(wasmtime.Engine(config))
     linker = wasmtime.Linker(store.engine)
     names = [name for name, type_ in module.export_types() if isinstance(type_, FuncType)]
@@ -212,7 +237,9 @@ def theirs(module: Module, plan: Plan) -> Seen:
         type_ = types[name]
         assert isinstance(type_, FuncType)
         results.append(_theirs(lambda name=name, args=args: exports[name](store, *args), type_))  # type: ignore[misc]
-    externs = [exports[name] for name, _ in module.export_types()]
+    kinds = module.export_types()
+    shown = [t for _, t in kinds if not isinstance(t, GlobalType | TableType) or _comparable(_content(t))]
+    externs = [exports[name] for name, t in kinds if any(t is each for each in shown)]
     tables = [e for e in externs if isinstance(e, wasmtime.Table)]
     return Seen(
         tuple(results),
@@ -220,6 +247,10 @@ def theirs(module: Module, plan: Plan) -> Seen:
         tuple(_plain(str(e.type(store).content), e.value(store)) for e in externs if isinstance(e, wasmtime.Global)),
         tuple(tuple(bool(_plain("funcref", e.get(store, i))) for i in range(e.size(store))) for e in tables),
     )
+
+
+def _content(type_: GlobalType | TableType) -> ValType:
+    return type_.content if isinstance(type_, GlobalType) else type_.elem
 
 
 def _theirs(call: Callable[[], Any], type_: FuncType) -> tuple[str, tuple[Plain, ...]]:
@@ -234,11 +265,13 @@ def _theirs(call: Callable[[], Any], type_: FuncType) -> tuple[str, tuple[Plain,
 _TRAPS = (
     "integer divide by zero", "integer overflow", "invalid conversion to integer", "out of bounds memory access",
     "undefined element", "out of bounds table access", "uninitialized element", "indirect call type mismatch",
-    "unreachable", "call stack exhausted",
+    "unreachable", "call stack exhausted", "exception", "null reference",
 )  # fmt: skip
 
 
 def _trap(message: str) -> str:
+    if "null" in message and "reference" in message:
+        return "null reference"
     for known in _TRAPS:
         if known in message:
             # wasmtime has one message for every access to a table out of bounds.

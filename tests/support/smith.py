@@ -34,11 +34,23 @@ _OPTIONS = {
 }
 
 
-def smith(seed: int, size: int = 3000, fuel: int = 100) -> bytes | None:
+#: What came after WebAssembly 2.0, with vectors: whatever the engine has of it and wasmtime has, too.
+_NEWER = _OPTIONS | {
+    "exceptions-enabled": "true",
+    "simd-enabled": "true",
+    "relaxed-simd-enabled": "true",
+    "memory64-enabled": "true",
+    "custom-page-sizes-enabled": "true",
+    "max-memory64-bytes": 4 * 65536,
+}
+
+
+def smith(seed: int, size: int = 3000, fuel: int = 100, newer: bool = False) -> bytes | None:
     """The module that grows from `size` random bytes; None where nothing does. Every call of it ends after about
-    `fuel` rounds and calls, by a trap if need be: the counter isn't set anew, so later calls end sooner."""
+    `fuel` rounds and calls, by a trap if need be: the counter isn't set anew, so later calls end sooner. With `newer`,
+    it has exceptions, vectors, 64-bit addresses and pages of one byte."""
     entropy = random.Random(seed).randbytes(size)
-    options = [f"--{name}={value}" for name, value in _OPTIONS.items() if value is not None]
+    options = [f"--{name}={value}" for name, value in (_NEWER if newer else _OPTIONS).items() if value is not None]
     try:
         return run_tool([wasm_tools(), "smith", "--ensure-termination", f"--fuel={fuel}", *options], stdin=entropy)
     except BuildError as error:
