@@ -17,7 +17,7 @@ import traceback
 from collections.abc import Iterator
 
 from runtime import Every, Injector, Module, Randomly
-from runtime.llvm.backend import unavailable
+from runtime.llvm.here import unavailable
 from tests.support.differential import Plan, Seen, ours, plan, saving, theirs
 from tests.support.native import engine
 from tests.support.programs import Program

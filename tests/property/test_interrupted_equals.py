@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime import At, Every, Injector, Module, Randomly
-from runtime.llvm.backend import unavailable
+from runtime.llvm.here import unavailable
 from tests.support.differential import Plan, Seen, ours, plan, saving, theirs
 from tests.support.native import engine
 from tests.support.programs import Program
