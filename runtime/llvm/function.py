@@ -14,12 +14,12 @@ from . import abi, left
 from .abi import Unsupported
 from .analysis import scan
 from .emitter import Emitter, Label, initial
-from .lower import atomic, call, control, convert, memory, numeric, simd, simd_float, table, variable
+from .lower import atomic, call, control, convert, exception, memory, numeric, simd, simd_float, table, variable
 from .lower.control import poll
 from .lower.registry import LOWERINGS
 
 #: The files whose import registers lowerings.
-GROUPS = (atomic, call, control, convert, memory, numeric, simd, simd_float, table, variable)
+GROUPS = (atomic, call, control, convert, exception, memory, numeric, simd, simd_float, table, variable)
 #: Locals and operands of a function that machine code is made of. Its frame on the stack has to stay well below what
 #: the stack keeps in reserve, as it is made before the stack's limit is looked at.
 _CELLS = 4096

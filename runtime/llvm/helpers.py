@@ -17,7 +17,7 @@ from ..exec.stack import CALLBACK, near_end
 from ..instances.func import FuncInst, TailCall, WasmFunc
 from ..types import ValType
 from ..values import M32, Value
-from . import abi
+from . import abi, catching
 from .frames import get, put
 
 if TYPE_CHECKING:
@@ -218,6 +218,9 @@ _BY_NAME: Final[dict[str, Server]] = {
     "ref.func": _ref_func,
     "global.get": _global_get,
     "global.set": _global_set,
+    "throw": catching.throw,
+    "throw_ref": catching.throw_ref,
+    "catch": catching.catch,
     "atomic.wait": _atomic_wait,
     "atomic.notify": _atomic_notify,
 }

@@ -60,7 +60,7 @@ class Image:
         #: LIMIT, for whoever asks for a look.
         self.cell = ctypes.c_uint64.from_buffer(buffer, start + abi.LIMIT)
         env = instance.module.env
-        slots = max([64, *[2 * max(len(t.params), len(t.results)) for t in (*env.funcs, *env.signatures)]])
+        slots = max([64, *[2 * max(len(t.params), len(t.results)) + 2 for t in (*env.funcs, *env.signatures)]])
         room = (ctypes.c_uint64 * slots)()
         self.room = memoryview(room).cast("B")
         self._room_address = ctypes.addressof(room)
@@ -295,6 +295,14 @@ class Image:
         for frame in left:
             ctx.passed(error, frame.func, frame.pc)
         raise error
+
+    def forget_error(self) -> None:
+        """The error that is on its way has been dealt with: nothing is left of it, nor of the frames that it left."""
+        self._error(abi.RAISED)
+        self.drain()
+        self._drained = bytearray()
+        self.words[abi.TRAP // 8] = 0
+        self.listen()
 
     def _error(self, code: int) -> BaseException:
         if code in (0, abi.RAISED):

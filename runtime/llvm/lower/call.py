@@ -8,6 +8,7 @@ from ...errors import TrapCode
 from ...types import FUNCREF, I32, FuncType
 from .. import abi
 from ..emitter import Emitter, return_type
+from .exception import catch
 from .registry import lowers
 
 
@@ -30,6 +31,7 @@ def _leave(e: Emitter, type_: FuncType, code: str, args: list[tuple[str, str]]) 
     cold = e.name()
     e.rarely(e.value(f"icmp ne i32 {status}, 0"), cold)
     with e.aside(cold):
+        catch(e)
         e.spill(e.body.layouts[e.at], e.locals, e.stack)
     for place, result in enumerate(results, 1):
         e.push(result, e.value(f"extractvalue {returned} {made}, {place}"))
