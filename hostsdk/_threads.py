@@ -17,7 +17,7 @@ from typing import Any, Protocol, Self
 
 import attrs
 
-from ._embed import Imports, Instance, Module
+from ._embed import Imports, Instance
 from ._engine import (
     Clock,
     Engine,
@@ -37,6 +37,7 @@ from ._engine import (
 )
 from ._errors import MissingExport
 from ._execution import Execution
+from ._loaded import Module
 from ._messages import Text
 from ._module import HostModule
 from ._outcomes import Outcome, Returned, Suspended, stopped
