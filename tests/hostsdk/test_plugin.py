@@ -20,6 +20,7 @@ pytest_plugins = ["pytester"]
 
 HEAD = """
 from __future__ import annotations
+import asyncio
 import pytest
 from hostsdk import *
 from hostsdk.testing import *
@@ -43,6 +44,11 @@ def unsafe(ctx: BlockingContext[list[int]]) -> i32:
 @queue.restartable
 def generated(ctx: Context[list[int]], f: FuncRef[[], i32]) -> Steps[i32]:
     return (yield from call(f)) + (yield from call(f))
+
+@queue.restartable
+async def awaits(ctx: Context[list[int]], ms: i32) -> i32:
+    await asyncio.sleep(ms / 1000)
+    return ms
 
 class Sure(Question[i32]):
     pass
@@ -98,6 +104,10 @@ def test_safe_functions_pass(pytester: pytest.Pytester) -> None:
             trial.answer(lambda question: 9)
             assert fake_guest(queue).call("queue.asks") == 9
 
+        @pytest.mark.restart(threads=True, timed=False, steady=False, saves=False)
+        def test_coroutines(fake_guest):
+            assert fake_guest(queue).call("queue.awaits", 1) == 1
+
         @pytest.mark.restart("every", every=1, kinds="scheduled")
         def test_a_program(guest_program, wat_guest, fake_clock):
             module = wat_guest('''(module (import "queue" "pop" (func $pop (result i32)))
@@ -107,7 +117,7 @@ def test_safe_functions_pass(pytester: pytest.Pytester) -> None:
             assert fake_clock.monotonic() - began == 2
         """,
     )
-    done.assert_outcomes(passed=4)
+    done.assert_outcomes(passed=5)
 
 
 UNSAFE = """

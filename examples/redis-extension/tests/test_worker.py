@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -141,4 +142,26 @@ def test_under_the_scheduler(worker: Module, server: Server) -> None:
         scheduler.run()
         other.join()
         assert sum(task.result() for task in tasks) == 20
+    assert server.do("LLEN", "jobs") == 0
+
+
+def test_in_an_event_loop(worker: Module, server: Server) -> None:
+    """Guests in an event loop share a list; one whose task is cancelled leaves no command behind."""
+    host = redis(server.url)
+
+    async def main() -> int:
+        with ExitStack() as open_:
+            instances = [open_.enter_context(Instance(worker, [host])) for _ in range(4)]
+            tasks = [asyncio.create_task(instance.call_async("work", -1)) for instance in instances]
+            await asyncio.to_thread(server.blocked, 4)
+            last = tasks.pop()
+            last.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await last
+            assert server.do("INFO", "clients").count(b"blocked_clients:3\r") == 1
+            server.do("RPUSH", "jobs", *range(1, 21))
+            server.do("RPUSH", "jobs", *[""] * 3)
+            return sum(await asyncio.gather(*tasks))
+
+    assert asyncio.run(main()) == 20
     assert server.do("LLEN", "jobs") == 0
