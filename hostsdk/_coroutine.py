@@ -84,6 +84,8 @@ class Desk:
         self._loop: asyncio.AbstractEventLoop
         self._thread = 0
         self._task: asyncio.Task[Any] | None = None
+        #: The task has come to its first step. One that is cancelled before never does.
+        self._stepped = False
         self._orders: deque[Order] = deque()
         self._thrown: BaseException | None = None
         self._dropped = False
@@ -143,7 +145,7 @@ class Desk:
         self._after = release
         here = threading.get_ident() == self._thread
         try:
-            self._post(self._cancel)
+            self._post(self._stir)
         except RuntimeError:  # the loop is closed, and nothing runs on it any more
             release()
             return
@@ -185,6 +187,10 @@ class Desk:
 
     async def _run(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         DESK.set(self)
+        self._stepped = True
+        if self._dropped:
+            coroutine.close()
+            return
         try:
             self._value = await _relay(self, coroutine)
         except asyncio.CancelledError:
@@ -194,15 +200,14 @@ class Desk:
             self._error = error
 
     def _stir(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-
-    def _cancel(self) -> None:
-        if self._task is not None:
+        """Make the task look at what is thrown or dropped. About its first step it does so by itself."""
+        if self._task is not None and self._stepped and (self._dropped or self._thrown is not None):
             self._task.cancel()
 
     def _done(self, task: asyncio.Task[Any] | None) -> None:
         after, self._after = self._after, None
+        if task is not None and task.cancelled() and self._error is None:
+            self._error = _Cancelled(Text.TASK_CANCELLED(where=self.where))
         try:
             if after is not None:
                 after()
@@ -245,6 +250,10 @@ def _relay(desk: Desk, coroutine: Coroutine[Any, Any, Any]) -> Generator[Any, An
             pending = step()
         except StopIteration as end:
             return end.value
+        early = desk.taken()
+        if early is not None:  # thrown before the first step; this is where it awaits
+            step = _throwing(coroutine, early)
+            continue
         try:
             value = yield pending
         except asyncio.CancelledError as cancelled:

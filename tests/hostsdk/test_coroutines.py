@@ -37,6 +37,7 @@ from hostsdk import (
     i32,
     u32,
 )
+from hostsdk._coroutine import Desk
 from tests.support.build import wat
 from tests.support.waits import PATIENCE, in_thread
 
@@ -441,3 +442,36 @@ def test_strings_and_bytes_are_read_before_it_begins() -> None:
       (memory (export "memory") 1) (data (i32.const 0) "\\01\\02\\03\\04")
       (func (export "run") (result i32) (call $size (i32.const 0) (i32.const 4))))"""
     assert Instance(Module.from_bytes(wat(text)), [host]).call("run") == 10
+
+
+def test_what_is_thrown_before_the_first_step_is_raised_where_it_awaits() -> None:
+    """8: an error that comes before the loop has begun the coroutine is raised at its first await, and one dropped by
+    then never begins; nothing is said of coroutines that nobody awaited."""
+    loop = asyncio.new_event_loop()
+    seen: list[object] = []
+
+    async def waits() -> int:
+        seen.append("begun")
+        try:
+            await asyncio.sleep(3600)
+        except ValueError as error:
+            seen.append(str(error))
+            return 7
+        return 0
+
+    async def main() -> None:
+        thread = threading.get_ident()
+        thrown, dropped = Desk("h.f", None), Desk("h.f", None)
+        for desk in (thrown, dropped):
+            desk.start(loop, thread, waits())
+        thrown.throw(ValueError("early"))
+        dropped.drop(lambda: seen.append("released"))
+        for desk in (thrown, dropped):
+            assert await loop.run_in_executor(None, desk.ended.wait, PATIENCE)
+        assert thrown.result() == 7
+
+    try:
+        loop.run_until_complete(main())
+    finally:
+        loop.close()
+    assert sorted(map(str, seen)) == ["begun", "early", "released"]
