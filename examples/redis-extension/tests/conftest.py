@@ -15,6 +15,9 @@ import pytest
 
 from hostsdk_redis.connection import Address, Connection
 
+#: How often the server is asked before a wait is given up, which only turns a hang into a failure.
+_PATIENCE = 100_000
+
 
 def _program() -> str | None:
     found = shutil.which("redis-server")
@@ -50,14 +53,18 @@ class Server:
         self.do("FLUSHALL")
 
     def blocked(self, count: int = 1) -> None:
-        """Wait until so many clients are blocked: they ask it again and again, and it says."""
-        while b"blocked_clients:%d\r" % count not in self.do("INFO", "clients"):
-            pass
+        """Wait until so many clients are blocked: the server is asked again and again."""
+        for _ in range(_PATIENCE):
+            if b"blocked_clients:%d\r" % count in self.do("INFO", "clients"):
+                return
+        raise AssertionError(f"{count} clients were to be blocked: {self.do('CLIENT', 'LIST')!r}")
 
     def listening(self, channel: str) -> None:
         """Wait until somebody has subscribed to the channel."""
-        while self.do("PUBSUB", "NUMSUB", channel)[1] == 0:
-            pass
+        for _ in range(_PATIENCE):
+            if self.do("PUBSUB", "NUMSUB", channel)[1]:
+                return
+        raise AssertionError(f"nobody has subscribed to {channel}")
 
 
 @pytest.fixture(scope="session")
