@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections import Counter, defaultdict
 
 import pytest
@@ -44,6 +45,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def pytest_configure() -> None:
     """`HOSTSDK_TEST_TIER=eager` has all engines go over to machine code at the first opportunity, at once;
     `background` has them do so while they run on."""
+    # Where the tests run in the background, Ctrl-C is ignored, and the programs that they start would inherit that.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     wish = os.environ.get("HOSTSDK_TEST_TIER")
     if wish:
         eager = Policy(calls=1, turns=1, resumes=1, levels=(0,), at_once=False, injected=True)
