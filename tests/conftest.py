@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
@@ -40,6 +41,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.write_line(" " * width + "".join(f"{mode:>18}" for mode in modes))
     for row in rows:
         terminalreporter.write_line(f"{row:<{width}}" + "".join(f"{totals[mode][row]:>18}" for mode in modes))
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    """Both ends of a pipe, (read, write), without O_NONBLOCK; a test may close them itself."""
+    ends = os.pipe()
+    yield ends
+    for end in ends:
+        try:
+            os.close(end)
+        except OSError:
+            pass
 
 
 def pytest_configure() -> None:

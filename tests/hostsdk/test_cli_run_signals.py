@@ -10,7 +10,6 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -231,18 +230,6 @@ def follow(process: Process, first: str) -> None:
     """Wait for the line `first`, whatever other lines come before."""
     while process.line() != first:
         pass
-
-
-@pytest.fixture
-def pipe() -> Iterator[tuple[int, int]]:
-    """Both ends of a pipe. That they don't block when a test begins is what O_NONBLOCK tests rely on."""
-    ends = os.pipe()
-    yield ends
-    for end in ends:
-        try:
-            os.close(end)
-        except OSError:
-            pass
 
 
 @pytest.mark.parametrize("name", ENDLESS)

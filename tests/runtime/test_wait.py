@@ -29,18 +29,6 @@ def wait(driver: ThreadDriver, waits: WaitSet, inbox: Inbox | None = None) -> No
 
 
 @pytest.fixture
-def pipe() -> Iterator[tuple[int, int]]:
-    """Both ends of a pipe: (read, write)."""
-    ends = os.pipe()
-    yield ends
-    for end in ends:
-        try:
-            os.close(end)
-        except OSError:
-            pass
-
-
-@pytest.fixture
 def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
     """Two connected sockets."""
     ends = socket.socketpair()

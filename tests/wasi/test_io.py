@@ -27,15 +27,6 @@ NONBLOCK = 4
 
 
 @pytest.fixture
-def pipe() -> Iterator[tuple[int, int]]:
-    """A pipe's ends."""
-    ends = os.pipe()
-    yield ends
-    for end in ends:
-        close(end)
-
-
-@pytest.fixture
 def terminal() -> Iterator[tuple[int, int]]:
     """A pseudo terminal: the side of the user, and that of the program."""
     ends = pty.openpty()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 
 import pytest
 
@@ -18,18 +17,6 @@ EBADF, EINVAL, ENOTSUP = WASI_ERRNO["EBADF"], WASI_ERRNO["EINVAL"], WASI_ERRNO["
 MS = 1_000_000
 CLOCK, READ, WRITE = 0, 1, 2
 REALTIME, MONOTONIC, ABSTIME = 0, 1, 1
-
-
-@pytest.fixture
-def pipe() -> Iterator[tuple[int, int]]:
-    """A pipe's ends."""
-    ends = os.pipe()
-    yield ends
-    for end in ends:
-        try:
-            os.close(end)
-        except OSError:
-            pass
 
 
 def test_a_relative_timeout_ends_after_that_time() -> None:
