@@ -207,7 +207,8 @@ def _resident() -> int:
 
 def throughput() -> Iterator[Row]:
     """A worker beside a thousand sleepers, and what turns cost."""
-    amount = 2_000_000
+    amount = 1_000_000
+    engine = Engine(EngineConfig(tier="interpreter"))
 
     def work(sleepers: int) -> float:
         with Scheduler() as scheduler:
@@ -215,8 +216,11 @@ def throughput() -> Iterator[Row]:
                 scheduler.spawn(_instance(), "nap", FOR_LONG)
             while any(task.turns == 0 for task in scheduler.tasks):
                 scheduler.run(timeout=0.1)
-            task = scheduler.spawn(_instance(), "spin", amount)
-            return seconds(lambda: scheduler.join(task))
+            task = scheduler.spawn(_instance(engine), "spin", amount)
+            # Of the processor: whatever else the machine does is nobody's fault here.
+            begun = time.process_time()
+            scheduler.join(task)
+            return time.process_time() - begun
 
     alone, beside = math.inf, math.inf
     for _ in range(3):

@@ -1,0 +1,123 @@
+"""Random requests to tasks of a scheduler: interrupts, cancellations, preemption, time limits, snapshots, in random
+interleavings. `python -m tests.property.schedules 10000` plays so many."""
+
+from __future__ import annotations
+
+import random
+import sys
+from typing import Any
+
+from hostsdk import (
+    CallCancelled,
+    CallInterrupted,
+    Execution,
+    HostModule,
+    Instance,
+    Interrupt,
+    Scheduler,
+    SnapshotError,
+    Task,
+    Timeout,
+)
+from tests.support.green import Bed, bed, guest
+
+#: How a task may end: by itself, or by what was asked of it.
+ENDS = (CallCancelled, CallInterrupted, Timeout)
+CALLS: tuple[tuple[str, tuple[int, ...]], ...] = (
+    ("nap", (30,)), ("spin", (300,)), ("both", (1, 4)), ("talk", (2, 6)), ("for_ever", ()),
+)  # fmt: skip
+
+
+def play(seed: int) -> dict[str, int]:
+    """One schedule; what came of its tasks. Raises AssertionError where something is left behind or is wrong."""
+    draw = random.Random(seed)
+    shared, ends = Bed(), dict.fromkeys(("returned", "stopped", "saved"), 0)
+    host, stops = _bed(shared), [Interrupt() for _ in range(2)]
+    tasks: list[tuple[Task, tuple[int, ...]]] = []
+    scheduler = Scheduler(seed=seed)
+    with scheduler:
+        for _ in range(draw.randint(2, 8)):
+            name, args = draw.choice(CALLS)
+            options: dict[str, Any] = {"priority": draw.randint(-1, 1)}
+            if name == "for_ever" or draw.random() < 0.3:
+                options["timeout"] = draw.uniform(0.0, 0.1)
+            if draw.random() < 0.5:
+                options["interrupt"] = draw.choice(stops)
+            tasks.append((scheduler.spawn(Instance(guest(), [host]), name, *args, **options), args))
+        while not scheduler.run(timeout=draw.uniform(0.0, 0.01)):
+            _ask(draw, [task for task, _ in tasks], stops, ends)
+        for task, args in tasks:
+            _judge(task, args, ends)
+        assert scheduler.tasks == ()
+        assert scheduler.clock.alarms == 0  # type: ignore[attr-defined]  # with a seed it is a FakeClock
+    # Whoever began to nap has left the bed.
+    assert all(task.execution is None or not task.execution._context.frames for task, _ in tasks)
+    return ends
+
+
+def _bed(shared: Bed) -> HostModule[Bed]:
+    host = bed(shared)
+    host.save(lambda state: 0)
+    host.load(lambda saved: Bed())
+    return host
+
+
+def _ask(draw: random.Random, tasks: list[Task], stops: list[Interrupt], ends: dict[str, int]) -> None:
+    match draw.choice(("interrupt", "cancel", "preempt", "save", "nothing", "nothing")):
+        case "interrupt":
+            draw.choice(stops).set()
+        case "cancel":
+            draw.choice(tasks).cancel()
+        case "preempt":
+            task = draw.choice(tasks)
+            if task.execution is not None and not task.ended:
+                task.execution._context.requests.preempt()
+        case "save":
+            ends["saved"] += _save(draw.choice(tasks))
+
+
+def _save(task: Task) -> int:
+    """Save a task where that can be, and load what was saved: it can be dropped like the original."""
+    execution = task.execution
+    if execution is None or task.ended or execution.state.value != "suspended":
+        return 0
+    try:
+        data = execution.save()
+    except SnapshotError:
+        return 0
+    loaded = Execution.load(data, guest(), [_bed(Bed())], trusted=True)
+    loaded.drop()
+    loaded.instance.close()
+    return 1
+
+
+def _judge(task: Task, args: tuple[int, ...], ends: dict[str, int]) -> None:
+    context = None if task.execution is None else task.execution._context
+    if context is not None:
+        left = [context.depth, context.hosts, context.cells, *context.frames, *context.requests.attachments]
+        assert not any(left), left
+        assert task.execution is not None
+        assert context not in task.execution.instance._raw.group.root().active
+    if task.error is None:
+        assert task.result() == args[0]
+        ends["returned"] += 1
+    else:
+        assert isinstance(task.error, ENDS), task.error
+        ends["stopped"] += 1
+
+
+def main(count: int) -> None:
+    """Play so many schedules; the first that fails is named."""
+    totals = dict.fromkeys(("returned", "stopped", "saved"), 0)
+    for seed in range(count):
+        try:
+            for what, number in play(seed).items():
+                totals[what] += number
+        except BaseException:
+            sys.stderr.write(f"schedule {seed}\n")
+            raise
+    sys.stdout.write(f"{count} schedules: {totals}\n")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 10_000)
