@@ -47,10 +47,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def pipe() -> Iterator[tuple[int, int]]:
     """Both ends of a pipe, (read, write), without O_NONBLOCK; a test may close them itself."""
     ends = os.pipe()
+    number = os.fstat(ends[0]).st_ino
     yield ends
     for end in ends:
-        try:
-            os.close(end)
+        try:  # an end that was closed may be another's by now
+            if os.fstat(end).st_ino == number:
+                os.close(end)
         except OSError:
             pass
 

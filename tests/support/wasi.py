@@ -32,6 +32,7 @@ from runtime.exec.inject import At, Injector, Never
 
 from . import observed
 from .build import wat
+from .layouts import called
 
 PAGES = 64
 ALL = (1 << 30) - 1
@@ -84,8 +85,10 @@ class Box:
         self.clock = FakeClock()
         names = self.host.functions.keys() & FUNCTIONS.keys()
         self.module = module = Module.from_bytes(wat(guest_text(sorted(names), self.host.name, pages)))
+        #: The clock that the engine has, where it is no real one.
+        self.fake = None if real_clock or engine is not None else self.clock
         if engine is None:
-            engine = Engine() if real_clock else Engine(EngineConfig(clock=self.clock))
+            engine = Engine(EngineConfig(clock=self.fake)) if self.fake is not None else Engine()
         self.instance = Instance(module, [self.host], engine=engine, limits=Limits(journal=100_000))
         self.instance._store.injector = injector
         self.memory = self.instance.memory
@@ -100,9 +103,10 @@ class Box:
         return lambda *args, **options: self.call(name, *args, **options)
 
     def call(self, name: str, *args: int, **options: Any) -> Any:
-        """A plain call; errno."""
+        """A call, plain or in the layout of the day; errno."""
         try:
-            errno = self.instance.call(name, *map(_signed(FUNCTIONS[name]), range(len(args)), args), **options)
+            numbers = tuple(map(_signed(FUNCTIONS[name]), range(len(args)), args))
+            errno = called(self.instance, name, numbers, self.fake, options)
         except Trap:
             observed.TRAPS.add(name)
             raise
