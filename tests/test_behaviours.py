@@ -14,7 +14,7 @@ _HEADED = re.compile(r"^((?:\d+(?:\s*(?:,|and|to|-|–)\s*)?)+):")
 _PART = re.compile(r"(\d+)\s*(?:to|-|–)\s*(\d+)|(\d+)")
 
 #: Numbers whose promise can be kept with what there is.
-PROMISED = {*range(1, 44), *range(45, 50), 51, 53, 56, *range(57, 80)}
+PROMISED = {*range(1, 81)}
 
 
 def _docstrings() -> Iterator[str]:

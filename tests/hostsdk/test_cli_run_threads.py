@@ -1,4 +1,4 @@
-"""`hostsdk run` of programs with threads."""
+"""`hostsdk run` of programs with threads, the system's and green ones."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ _TEXT = """(module (import "env" "memory" (memory 1 4 shared)) (export "memory" 
     (if (i32.eq (local.get 1) (i32.const 1)) (then (call $exit (i32.const 3))))
     (if (i32.eq (local.get 1) (i32.const 2)) (then (unreachable)))
     (drop (call $write (i32.const 1) (i32.const 16) (i32.const 1) (i32.const 24)))
+    (if (i32.eq (local.get 1) (i32.const 4))
+      (then (drop (memory.atomic.wait32 (i32.const 12) (i32.const 0) (i64.const -1)))))
     (loop $for_ever (br $for_ever)))
   (func $do (export "do") (param i32) (result i32)
     (drop (call $spawn (local.get 0)))
@@ -36,11 +38,15 @@ def program(tmp_path: Path) -> str:
     return str(path)
 
 
-def _run(*args: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "hostsdk", "run", *args]
+layouts = pytest.mark.parametrize("layout", ["os", "green"])
+
+
+def _run(layout: str, *args: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "hostsdk", "run", "--threads", layout, *args]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+@layouts
 @pytest.mark.parametrize(
     ("args", "status", "says"),
     [
@@ -51,18 +57,20 @@ def _run(*args: str) -> subprocess.Popen[str]:
     ],
     ids=["exit", "trap", "timeout", "return"],
 )
-def test_how_a_program_with_threads_ends(program: str, args: tuple[str, ...], status: int, says: str) -> None:
+def test_how_a_program_with_threads_ends(program: str, args: tuple[str, ...], status: int, says: str, layout: str) -> None:
     """Behaviours 14, 62, 64 and 65, at the terminal: the exit status is the process's, whichever thread ended it."""
     given = {"trap: unreachable": ("2",), "timed out after 0.2 s": ("3",)}.get(says, ())
-    done = _run(*args, program, *given)
+    done = _run(layout, *args, program, *given)
     out, err = done.communicate(timeout=PATIENCE)
     assert (done.returncode, says in err) == (status, True), err
     assert ("5\n" in out) is (args == ("--invoke", "five"))
 
 
-def test_ctrl_c_ends_all_threads(program: str) -> None:
+@layouts
+@pytest.mark.parametrize("other", ["3", "4"], ids=["computing", "waiting"])
+def test_ctrl_c_ends_all_threads(program: str, other: str, layout: str) -> None:
     """A signal ends the process, whatever its threads do."""
-    done = _run("--invoke", "do", program, "3")
+    done = _run(layout, "--invoke", "do", program, other)
     assert done.stdout is not None
     assert done.stdout.readline() == "on\n"
     done.send_signal(signal.SIGINT)
