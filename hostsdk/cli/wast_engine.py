@@ -24,6 +24,7 @@ from runtime import (
     GlobalType,
     HostFunc,
     I31Int,
+    Injector,
     Instance,
     InvalidError,
     MalformedError,
@@ -96,10 +97,14 @@ class _Print:
 
 
 class ScriptEngine(ScriptHost[Module, Exports, Extern]):
-    """A store for one script. With `suspend_every` K, each call is suspended at every K-th check point and resumed."""
+    """A store for one script. With `suspend_every` K, each call is suspended at every K-th check point and resumed;
+    an `injector` says for itself where."""
 
-    def __init__(self, tier: Tier = "interpreter", suspend_every: int | None = None) -> None:
-        injector = None if suspend_every is None else Every(suspend_every)
+    def __init__(
+        self, tier: Tier = "interpreter", suspend_every: int | None = None, injector: Injector | None = None
+    ) -> None:
+        if suspend_every is not None:
+            injector = Every(suspend_every)
         self.store = Store(Engine(EngineConfig(tier=tier)), injector=injector)
 
     def load(self, data: bytes) -> Module:

@@ -178,6 +178,13 @@ def check(requests: Requests) -> Suspended | None:
     None: that check has been reported, and every resume must make progress. An outer execution's request stays
     standing: it is for that one to report.
     """
+    faults: dict[int, Suspended | None] = {}
+    if requests.injector is not None and _only_injected(requests):
+        # The word stays as it is, so nothing that comes meanwhile is missed.
+        faults[id(requests)] = fault = _injected(requests)
+        if _only_injected(requests):
+            requests.inherited = False
+            return fault
     requests.word[0] = 0
     try:
         signal = exit_signal(requests)
@@ -194,7 +201,9 @@ def check(requests: Requests) -> Suspended | None:
             return None
         # Asked first, so that every check point is counted, and what an injector does there (setting an interrupt,
         # say) is seen at this very check point; reported last.
-        faults = {id(inbox): _injected(inbox) for inbox in chain if inbox.injector is not None}
+        for inbox in chain:
+            if inbox.injector is not None and id(inbox) not in faults:
+                faults[id(inbox)] = _injected(inbox)
         for source in (_interrupted, _expired, _exhausted, _preempted, lambda inbox, own: faults.get(id(inbox))):
             for inbox in chain:
                 found = source(inbox, inbox is requests)
@@ -204,6 +213,18 @@ def check(requests: Requests) -> Suspended | None:
         return None
     finally:
         requests.refresh()
+
+
+def _only_injected(requests: Requests) -> bool:
+    """Whether an injector is all that there is to ask: so it is at most check points of a run with faults."""
+    return (
+        requests.parent is None
+        and requests.member is None
+        and requests.exit_code is None
+        and requests.steps is None
+        and requests.turns is None
+        and not (requests.attachments or requests.expired or requests.preempted or requests.skip)
+    )
 
 
 def exit_signal(requests: Requests) -> ExitSignal | None:

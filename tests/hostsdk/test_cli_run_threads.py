@@ -57,7 +57,9 @@ def _run(layout: str, *args: str) -> subprocess.Popen[str]:
     ],
     ids=["exit", "trap", "timeout", "return"],
 )
-def test_how_a_program_with_threads_ends(program: str, args: tuple[str, ...], status: int, says: str, layout: str) -> None:
+def test_how_a_program_with_threads_ends(
+    program: str, args: tuple[str, ...], status: int, says: str, layout: str
+) -> None:
     """Behaviours 14, 62, 64 and 65, at the terminal: the exit status is the process's, whoever ended it."""
     given = {"trap: unreachable": ("2",), "timed out after 0.2 s": ("3",)}.get(says, ())
     done = _run(layout, *args, program, *given)
