@@ -90,12 +90,16 @@ def _descriptors() -> int:
 def nothing_left() -> Iterator[None]:
     """What runs in the block leaves no thread and no descriptor behind."""
     gc.collect()
+    gc.freeze()  # what other tests left is not looked through again
     before, fds = threading.active_count(), _descriptors()
-    yield
-    for thread in threading.enumerate():
-        if thread.name.startswith("guest thread"):
-            thread.join(PATIENCE)
-    gc.collect()
-    assert [t for t in threading.enumerate() if t.name.startswith("guest thread")] == []
-    assert threading.active_count() <= before + 1  # the clock's, which stays while there are alarms
-    assert _descriptors() <= fds
+    try:
+        yield
+        for thread in threading.enumerate():
+            if thread.name.startswith("guest thread"):
+                thread.join(PATIENCE)
+        gc.collect()
+        assert [t for t in threading.enumerate() if t.name.startswith("guest thread")] == []
+        assert threading.active_count() <= before + 1  # the clock's, which stays while there are alarms
+        assert _descriptors() <= fds
+    finally:
+        gc.unfreeze()
