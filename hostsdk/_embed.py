@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, Self, TypeAlias, cast
 
-from ._adaptor import lifting, lowering
 from ._annotations import Place, guest_type
 from ._binding import Binding
 from ._engine import (
@@ -35,11 +34,9 @@ from ._engine import (
     WasmError,
     WasmException,
     WasmFunc,
-    arguments,
     begin_instantiation,
     conclude,
     control,
-    python_results,
     render,
     run_through,
     snapshot,
@@ -48,6 +45,7 @@ from ._engine import Returned as RuntimeReturned
 from ._enter import BoundFunction
 from ._errors import MissingExport
 from ._execution import Execution
+from ._exports import Export, Exports, export_class
 from ._loaded import Module
 from ._messages import Text
 from ._module import HostModule
@@ -64,90 +62,6 @@ _DEFAULT_ENGINE = Engine()
 _LIMITS = Limits()
 #: Seconds after which a guest that computes gives up its turn in an event loop.
 TURN = 0.005
-
-
-class Export:
-    """An exported function, to be called with positional arguments."""
-
-    def __init__(self, instance: Instance, name: str, func: Func) -> None:
-        self._instance = instance
-        self.name = name
-        self.func = func
-        self._lower = lowering(func.type)
-        self._lift = lifting(func.type)
-
-    @property
-    def type(self) -> FuncType:
-        """Parameter and result types."""
-        return self.func.type
-
-    def __call__(
-        self,
-        *args: int | float | V128,
-        interrupt: Interrupt | None = None,
-        timeout: float | None = None,
-        steps: int | None = None,
-    ) -> Any:
-        """`Instance.call` of this export."""
-        instance = self._instance
-        if instance._closed or instance._raw.abandoned is not None:
-            instance._check_usable()
-        func, canonical = self.func, self._lower(args)
-        if canonical is None:
-            canonical = arguments(func.type, args, self.name)
-        ctx = instance._store.context()
-        ctx.next_call = func.inst, canonical
-        if steps is not None:
-            ctx.allow(steps)
-        outcome = run_through(ctx, interrupt, timeout)
-        if type(outcome) is not RuntimeReturned:
-            return instance._unusual(Execution(instance, self.name, args, ctx), outcome)
-        instance._store.recycle(ctx)
-        if self._lift is not None:
-            return self._lift(outcome.values)
-        return python_results(func.type, outcome.values, instance._store)
-
-    def __repr__(self) -> str:
-        return f"<Export {self.name} {self.type!r}>"
-
-
-class _TracedExport(Export):
-    """One whose calls are noted."""
-
-    def __call__(
-        self,
-        *args: int | float | V128,
-        interrupt: Interrupt | None = None,
-        timeout: float | None = None,
-        steps: int | None = None,
-    ) -> Any:
-        with self._instance._noted(f"{self.name}({', '.join(map(repr, args))})") as ended:
-            result = super().__call__(*args, interrupt=interrupt, timeout=timeout, steps=steps)
-            ended.append(f"-> {result!r}")
-        return result
-
-
-class Exports(Mapping[str, Export]):
-    """The functions that an instance exports, by attribute or by key."""
-
-    def __init__(self, instance: Instance, functions: Mapping[str, Export]) -> None:
-        self._instance = instance
-        self._functions = functions
-
-    def __getitem__(self, name: str) -> Export:
-        return self._functions[name]
-
-    def __getattr__(self, name: str) -> Export:
-        try:
-            return self._functions[name]
-        except KeyError:
-            raise AttributeError(Text.NO_EXPORT(name=name)) from None
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._functions)
-
-    def __len__(self) -> int:
-        return len(self._functions)
 
 
 class Instance:
@@ -326,8 +240,9 @@ class Instance:
         raw.owner = self
         for binding in self._bindings:
             binding.guest = raw
+        make = export_class(self._store.engine, self._trace is not None)
         functions = {
-            name: (Export if self._trace is None else _TracedExport)(self, name, Func(extern, self._store))
+            name: make(self, name, Func(extern, self._store))
             for name, extern in raw.exports.items()
             if isinstance(extern, (WasmFunc, HostFunc))
         }
@@ -355,6 +270,8 @@ class Instance:
         export = self.exports.get(name)
         if export is None:
             raise MissingExport(Text.NO_EXPORT(name=name))
+        if interrupt is None and timeout is None and steps is None:
+            return export(*args)
         return export(*args, interrupt=interrupt, timeout=timeout, steps=steps)
 
     def start(self, name: str, *args: int | float | V128) -> Execution:
@@ -513,6 +430,8 @@ class Instance:
         if self._closed:
             return
         self._closed = True
+        if hasattr(self, "exports"):
+            self.exports._shut()
         errors: list[BaseException] = []
         raw = getattr(self, "_raw", None)
         for context in reversed(raw.group.root().active) if raw is not None else ():

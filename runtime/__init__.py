@@ -76,6 +76,7 @@ from .hostabi import (
     flat,
 )
 from .instances.budget import Budget
+from .instances.door import Terms
 from .instances.exception import ExnInst, TagInst, WasmException
 from .instances.func import FuncInst, HostFunc, TailCall, Unwind, WasmFunc, make_unwind
 from .instances.instance import Extern, Instance
@@ -218,6 +219,7 @@ __all__ = [
     "TagInst",
     "TagType",
     "TailCall",
+    "Terms",
     "ThreadDriver",
     "TimedOut",
     "Total",

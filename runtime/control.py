@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 from .exec.context import ExecContext
-from .exec.run import answer, current, drop, pending_func, prepare, run, status, throw
+from .exec.here import current
+from .exec.run import answer, drop, pending_func, prepare, run, status, throw
 from .exec.run import resume_with as _resume_with
 from .externs import arguments
 from .types import FuncType

@@ -8,12 +8,21 @@ from .engine import Engine
 from .errors import Trap, TrapCode
 from .exec.context import ExecContext
 from .exec.counters import Counters
+from .exec.here import current
 from .exec.inject import Injector
 from .exec.poll import Requests
-from .exec.run import current
 from .exec.stack import CALLBACK, near_end
+from .instances.door import Terms
+from .instances.group import Word
 from .instances.instance import Instance
 from .limits import Limits
+
+
+def _injected(store: Store, attribute: attrs.Attribute[Injector | None], value: Injector | None) -> Injector | None:
+    if store.hold is not None:
+        store.hold.value = value is not None
+    return value
+
 
 #: Contexts that a store keeps: more than one only for several threads.
 _SPARE = 4
@@ -29,7 +38,9 @@ class Store:
     counters: Counters = attrs.field(factory=Counters)
     instances: list[Instance] = attrs.field(factory=list)
     #: Restarts to inject into executions that begin from now on; at first the engine's.
-    injector: Injector | None = None
+    injector: Injector | None = attrs.field(default=None, on_setattr=_injected)
+    #: Not 0 while calls need more than a short way in gives; see `terms`.
+    hold: Word | None = attrs.field(default=None, init=False, repr=False)
     #: Contexts of calls that have returned, for the next ones: making one costs as much as a short call.
     _spare: list[ExecContext] = attrs.field(factory=list, init=False, repr=False)
 
@@ -62,6 +73,18 @@ class Store:
         if self.limits.steps is not None:
             requests.steps = [self.limits.steps]
         return ExecContext(self.engine.tier, self.limits, requests, self.engine.driver, self.counters, config.callbacks)
+
+    def terms(self) -> Terms | None:
+        """What a short way into machine code has to know of the executions that it stands for; None where calls have
+        to go the long way."""
+        config = self.engine.config
+        if self.limits.steps is not None or config.signals or self.counters.count_wasm_calls:
+            return None
+        if self.hold is None:
+            import ctypes
+
+            self.hold = ctypes.c_uint64(self.injector is not None)
+        return Terms(self.limits, self.hold)
 
     def recycle(self, ctx: ExecContext) -> None:
         """Take back the context of a call that has returned. Nobody may hold it any more."""

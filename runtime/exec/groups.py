@@ -10,6 +10,7 @@ import threading
 from typing import cast
 
 from ..errors import ReentrancyError
+from ..instances.group import CALLED, FREE, SHUT
 from ..instances.instance import Instance
 from .cluster import Cluster, enter, join, leave
 from .context import ExecContext
@@ -23,7 +24,9 @@ def enter_group(ctx: ExecContext, instance: Instance) -> None:
     Raises ReentrancyError where another execution is suspended in it, or runs in it on another thread.
     """
     group = instance.group
-    active = group.active if group.parent is None else group.root().active
+    if group.parent is not None:
+        group = group.root()
+    active = group.active
     thread = threading.get_ident()
     if ctx in active:
         if active[-1] is not ctx:
@@ -31,6 +34,12 @@ def enter_group(ctx: ExecContext, instance: Instance) -> None:
         ctx.thread = thread
         return
     active.append(ctx)
+    gate = group.gate
+    if gate is not None:
+        if gate.value == CALLED:
+            active.remove(ctx)
+            raise ReentrancyError(_elsewhere(instance))
+        gate.value = SHUT
     if active[0] is not ctx:
         below = active[active.index(ctx) - 1]
         if isinstance(below, ExecContext):
@@ -48,8 +57,12 @@ def _refusal(below: ExecContext, instance: Instance, thread: int) -> str | None:
     if below.state is not State.RUNNING:
         return f"{instance!r} is in the middle of another call, which is suspended: resume or drop that first"
     if below.thread != thread:
-        return f"{instance!r} is running on another thread; give each thread its own instance"
+        return _elsewhere(instance)
     return None
+
+
+def _elsewhere(instance: Instance) -> str:
+    return f"{instance!r} is running on another thread; give each thread its own instance"
 
 
 def arrive(ctx: ExecContext, instance: Instance) -> None:
@@ -89,9 +102,13 @@ def leave_groups(ctx: ExecContext) -> None:
     ctx.clusters = ()
     for instance in ctx.touched:
         group = instance.group
-        active = group.active if group.parent is None else group.root().active
+        if group.parent is not None:
+            group = group.root()
+        active = group.active
         if ctx in active:
             active.remove(ctx)
+        if group.gate is not None and not active:
+            group.gate.value = FREE
     if ctx.over:
         for below in ctx.over:
             below.covered -= 1

@@ -6,7 +6,7 @@ stack is ever rebuilt, so resuming costs the same at any depth.
 
 from __future__ import annotations
 
-import threading
+from collections.abc import Callable
 
 from ..errors import LimitError, StateError, Trap
 from ..instances.exception import WasmException
@@ -18,6 +18,7 @@ from . import shadow
 from .context import ExecContext
 from .frames import HostFrame, WasmFrame
 from .groups import arrive, leave_clusters, leave_groups
+from .here import here
 from .host import enter, invoke
 from .interrupt import Interrupt
 from .poll import exit_signal
@@ -73,11 +74,12 @@ def run(ctx: ExecContext, interrupt: Interrupt | None = None, deadline: float | 
     armed = interrupt is not None or deadline is not None
     if armed:
         requests.arm(interrupt, deadline)
-    else:
+    elif not fresh or _asked(ctx):
         requests.refresh()
     if not fresh:
         ctx.throw = exit_signal(requests) or ctx.throw
-    above, _here.ctx = _here.ctx, ctx
+    mine = here()
+    above, mine.ctx = mine.ctx, ctx
     try:
         if requests.signals:
             POST.begin(requests, outermost=above is None)
@@ -85,7 +87,7 @@ def run(ctx: ExecContext, interrupt: Interrupt | None = None, deadline: float | 
     finally:
         if requests.signals:
             POST.end(requests)
-        _here.ctx = above
+        mine.ctx = above
         if armed:
             requests.disarm()
         if ctx.member is not None:
@@ -95,16 +97,36 @@ def run(ctx: ExecContext, interrupt: Interrupt | None = None, deadline: float | 
     return _settle(ctx, outcome)
 
 
-class _Here(threading.local):
-    ctx: ExecContext | None = None
+def _asked(ctx: ExecContext) -> bool:
+    """Whether a fresh execution may have a request standing that has not set the word by itself."""
+    requests = ctx.requests
+    return (
+        requests.injector is not None
+        or requests.steps is not None
+        or requests.parent is not None
+        or requests.turns is not None
+        or requests.member is not None
+    )
 
 
-_here = _Here()
+def board(ctx: ExecContext, instance: Instance) -> None:
+    """The calling thread, on which no other execution runs, has come into a function of `instance` without one: `ctx`,
+    a fresh one, is its from now on. Whoever asks for this has seen to it that nobody else was inside."""
+    ctx.state = move(ctx.state, State.RUNNING)
+    arrive(ctx, instance)
+    here().ctx = ctx
 
 
-def current() -> ExecContext | None:
-    """The execution that the calling thread is running, the innermost one: a call made now is nested in it."""
-    return _here.ctx
+def alight(ctx: ExecContext, leave: Callable[[], tuple[Value, ...]]) -> Outcome:
+    """The function that `board` was about has left the stack. `leave` gives its results or raises what it raised; run
+    what is left, until the next outcome."""
+    try:
+        outcome = _loop(ctx, leave)
+    finally:
+        here().ctx = None
+        if ctx.member is not None:
+            leave_clusters(ctx)
+    return _settle(ctx, outcome)
 
 
 def _waiting_instance(ctx: ExecContext) -> Instance | None:
@@ -114,7 +136,7 @@ def _waiting_instance(ctx: ExecContext) -> Instance | None:
     return None
 
 
-def _loop(ctx: ExecContext) -> Outcome:
+def _loop(ctx: ExecContext, first: Callable[[], tuple[Value, ...]] | None = None) -> Outcome:
     inbox, ctx.inbox = ctx.inbox, None
     error, ctx.throw = ctx.throw, None
     while True:
@@ -122,6 +144,9 @@ def _loop(ctx: ExecContext) -> Outcome:
             if ctx.next_call is not None:
                 (func, args), ctx.next_call = ctx.next_call, None
                 inbox = invoke(ctx, func, args)
+            elif first is not None:
+                step, first = first, None
+                inbox = step()
             elif not ctx.frames:
                 break
             else:

@@ -31,7 +31,7 @@ def restore(ctx: ExecContext, how: str) -> None:
         if pointer is not None:
             pointer[0].value = pointer[1]
         elif _may_have_one(instance):
-            instance.abandoned = f"an earlier call ended in the middle ({how})"
+            instance.abandon(f"an earlier call ended in the middle ({how})")
 
 
 def pointer_of(instance: Instance) -> GlobalInst | None:

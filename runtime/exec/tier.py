@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from ..instances.exception import WasmException
 from ..instances.func import WasmFunc
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from .context import ExecContext
 
 
+T = TypeVar("T")
+
+
 class Tier(Protocol):
     """Both methods run until the function has returned. Leaving by `Unwind` means that the tier has put the frames
     it held on `ctx.spilled`, innermost first. Any other exception is the guest's end (`Trap`) or a host function's
@@ -20,6 +23,10 @@ class Tier(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    def quick(self, kind: type[T]) -> type[T]:
+        """A class like `kind`, that of an embedder's callable (`instances.door.Door`), to whose objects the tier can
+        give a shorter way in; `kind` itself where it has none."""
 
     def call(self, ctx: ExecContext, func: WasmFunc, args: tuple[Value, ...]) -> tuple[Value, ...]:
         """Call `func`. The caller has made sure that the arguments fit."""

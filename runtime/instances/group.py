@@ -6,7 +6,21 @@ start. The group is what carries that mark; linking two instances joins their gr
 
 from __future__ import annotations
 
+from typing import Final, Protocol
+
 import attrs
+
+#: What a gate holds: nobody is inside; somebody is, or nobody may come in that way any more; somebody who came in by
+#: the gate, and for whom there is no execution yet.
+FREE: Final = 0
+SHUT: Final = 1
+CALLED: Final = 2
+
+
+class Word(Protocol):
+    """Eight bytes that machine code reads, too."""
+
+    value: int
 
 
 @attrs.define(eq=False)
@@ -16,6 +30,8 @@ class Group:
     parent: Group | None = None
     #: The execution that is inside (running or suspended), innermost last.
     active: list[object] = attrs.field(factory=list)
+    #: Where calls straight into machine code claim the group; None where there are none.
+    gate: Word | None = None
 
     def root(self) -> Group:
         """The representative of the joined groups."""
@@ -33,3 +49,7 @@ class Group:
             theirs.active.extend(mine.active)
             mine.active.clear()
             mine.parent = theirs
+            for gate in (mine.gate, theirs.gate):
+                if gate is not None:
+                    gate.value = SHUT  # until somebody looks which one counts
+            theirs.gate = None

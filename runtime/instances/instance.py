@@ -9,6 +9,7 @@ import attrs
 from ..limits import Limits
 from ..module import Module
 from .budget import Budget
+from .door import Door
 from .exception import TagInst
 from .func import FuncInst, HostFunc, WasmFunc
 from .group import Group
@@ -49,8 +50,17 @@ class Instance:
     steps: list[int] = attrs.field(factory=lambda: [0])
     #: A tier's picture of the instance; it alone knows the form.
     native: object = None
+    #: Who wants to be told where there is machine code of an exported function, by its index; see `instances.door`.
+    doors: dict[int, list[Door]] = attrs.field(factory=dict)
     #: Owner's own data (hostsdk keeps its instance here); the engine never looks.
     owner: object = None
+
+    def abandon(self, why: str) -> None:
+        """It can't be used any more."""
+        self.abandoned = why
+        for doors in self.doors.values():
+            for door in doors:
+                door.shut()
 
     def __repr__(self) -> str:
         return f"<Instance of {self.module.name or 'module'}>"

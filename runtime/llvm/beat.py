@@ -7,9 +7,11 @@ thread ends. No signal state of the process is touched.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
 import time
+import weakref
 from typing import Final, Protocol
 
 #: Seconds between two rings: how late a handler may run.
@@ -36,6 +38,11 @@ class Beat:
         self.running: Rung | None = None
         self.main = threading.main_thread().ident
         self.beating = False
+        #: Not 0 while it beats; and the block of what runs on the main thread having been called straight from Python,
+        #: which the wrapper of that call sets. Blocks by their address.
+        self.beats = ctypes.c_uint64()
+        self.called = ctypes.c_uint64()
+        self.blocks: weakref.WeakValueDictionary[int, Rung] = weakref.WeakValueDictionary()
         self._lock = threading.Lock()
 
     def begin(self) -> None:
@@ -43,13 +50,14 @@ class Beat:
         with self._lock:
             if not self.beating:
                 self.beating = True
+                self.beats.value = 1
                 threading.Thread(target=self._run, name="hostsdk beat", daemon=True).start()
 
     def _run(self) -> None:
         idle = rings = 0
         while True:
             time.sleep(_INTERVAL)
-            running = self.running
+            running = self.running or self.blocks.get(self.called.value)
             if running is not None:
                 running.ring()
                 idle = 0
@@ -61,8 +69,9 @@ class Beat:
             if idle >= _PATIENCE:
                 with self._lock:
                     # Whoever begins to run sets `running` first and looks at `beating` afterwards.
-                    if self.running is None:
+                    if self.running is None and not self.called.value:
                         self.beating = False
+                        self.beats.value = 0
                         return
                 idle = 0
 
@@ -71,9 +80,11 @@ BEAT: Final = Beat()
 
 
 def _forked() -> None:
-    running = BEAT.running
+    running, beats, called, blocks = BEAT.running, BEAT.beats, BEAT.called, BEAT.blocks
     BEAT.__init__()  # type: ignore[misc]  # all its locks are the parent's
-    BEAT.running = running
+    # The words stay where they are: machine code knows them by their address.
+    beats.value = 0
+    BEAT.running, BEAT.beats, BEAT.called, BEAT.blocks = running, beats, called, blocks
 
 
 if hasattr(os, "register_at_fork"):

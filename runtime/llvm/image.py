@@ -21,6 +21,8 @@ from ..values import Value
 from . import abi
 from .atomic import processor
 from .beat import BEAT
+from .capi.api import supported
+from .capi.ways import Ways
 from .code import ModuleCode
 from .frames import Points, Row, addressed, frames, put, put_all, room_of
 from .helpers import SERVERS
@@ -80,6 +82,8 @@ class Image:
         #: Whether to leave running code for better code.
         self.better = False
         self._rows: dict[FuncType, tuple[Row, Row]] = {}
+        #: Where Python calls straight into the code; None as long as nobody does.
+        self.ways: Ways | None = None
         self._fill()
 
     def _fill(self) -> None:
@@ -135,6 +139,15 @@ class Image:
     def install(self, index: int, address: int) -> None:
         """Have a function's calls go to this code from now on."""
         self.words[self.base.layout.funcs // 8 + index] = address
+        for door in self.instance.doors.get(index, ()):
+            if self.ways is None and supported():
+                self.ways = Ways(self)
+            if self.ways is not None:
+                self.ways.open(door, index)
+
+    def place_of(self, index: int) -> int:
+        """Where the address of a function's code stands."""
+        return self.address + self.base.layout.funcs + 8 * index
 
     # The room and the head ------------------------------------------------------------------------------------------
 
@@ -203,6 +216,8 @@ class Image:
 
     def serve(self, what: int) -> object:
         """A request of machine code: its number, and above 8 bits its immediate."""
+        if self._ctx is None and self.ways is not None and self.ways.called:
+            self.ways.board()
         return SERVERS[what & 0xFF](self, what >> 8)
 
     def run(self, ctx: ExecContext, func: WasmFunc, code: int, args: tuple[Value, ...]) -> tuple[Value, ...]:
@@ -241,6 +256,8 @@ class Image:
         enter = _enters.get(address)
         if enter is None:
             enter = _enters[address] = cast("Enter", _ENTER(address))
+        if self.ways is not None:
+            self.ways.sit()
         outer, before = (self._ctx, self._given), self.limit
         limit = floor()
         requests, cell = ctx.requests, self.cell
@@ -268,6 +285,32 @@ class Image:
             if requests.word[0]:
                 cell.value = abi.ASK
             self._busy -= 1
+
+    def board(self, ctx: ExecContext, given: int) -> None:
+        """The code that is running was called without an execution, and has got one now."""
+        self._ctx, self._given = ctx, given
+        self._busy += 1
+        ctx.requests.cells.append(self.cell)
+        if ctx.thread == BEAT.main:
+            BEAT.running = self
+        self.listen()
+
+    def alight(self, ctx: ExecContext, status: int, type_: FuncType) -> tuple[Value, ...]:
+        """It is back: its results, which lie in the room. Raises what made it leave the stack otherwise."""
+        if ctx.thread == BEAT.main:
+            BEAT.running = None
+        if self.ways is not None:
+            self.ways.left()
+        ctx.requests.cells.pop()
+        self._ctx, self._given = None, 0
+        self._busy -= 1
+        try:
+            if status:
+                self._leave(ctx)
+            return self.rows(type_)[1].get(self.room, self.refs)
+        finally:
+            if self.refs:
+                self.refs.clear()
 
     def drain(self) -> None:
         """Take the records that lie in the spill area."""

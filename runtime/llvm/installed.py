@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from ..declarations import ExternKind
 from . import abi
+from .capi.api import supported
+from .capi.exports import served
 from .loader import Code, LoadError, load
 from .product import Order, Product
-from .support import COMMON, SUPPORT, THUNK, thunks
+from .support import COMMON, EXPORT, SUPPORT, THUNK, thunks
 
 if TYPE_CHECKING:
     from .code import ModuleCode
@@ -31,13 +34,20 @@ class Installed:
         types = [*module.env.funcs, *module.env.signatures]
         self._keys = [abi.signature_key(t) if abi.callable_from_code(t) else "" for t in types]
         #: Keys of all the support code that the module needs.
-        self.support = tuple(dict.fromkeys([COMMON, *filter(None, self._keys)]))
+        self.support = tuple(dict.fromkeys([COMMON, *filter(None, self._keys), *self._called()]))
         #: By function index: the way in.
         self.enters: list[int] = []
         #: What stands in for the code of a function, and for each type what calls one of another instance.
         self.outs: list[int] = []
         self.strangers: list[int] = []
         self._settle()
+
+    def _called(self) -> list[str]:
+        """Keys of the wrappers by which Python calls what the module exports."""
+        module = self._books.module
+        own = [each.index for each in module.decls.exports if each.kind is ExternKind.FUNC]
+        keys = [self._keys[index] for index in own if index >= module.imported_funcs]
+        return [EXPORT + key for key in keys if key and served(key)] if supported() else []
 
     def lacking(self) -> tuple[str, ...]:
         """Keys of support code that has to be made yet."""
@@ -115,7 +125,7 @@ class Installed:
         if self.ready or SUPPORT.missing(self.support):
             return
         env = self._books.module.env
-        ways = [SUPPORT.ways(key) if key else (0, 0) for key in self._keys]
+        ways: list[tuple[int, ...]] = [SUPPORT.ways(key) if key else (0, 0) for key in self._keys]
         count = len(env.funcs)
         self.enters = [way[0] for way in ways[:count]]
         numbers = [*range(count), *[abi.FROM_TABLE] * len(env.types)]

@@ -14,6 +14,7 @@ from typing import Final
 
 from . import abi
 from .builder import INVARIANT, PREAMBLE, Builder
+from .capi import exports
 from .emitter import leaving, return_type
 from .loader import Code, LoadError, load, place
 
@@ -155,14 +156,28 @@ def _text(head: str, b: Builder) -> str:
 
 #: Stands for what all modules need, among the keys of signatures.
 COMMON: Final = "common"
+#: Before a signature's key: how Python calls an export that has it.
+EXPORT: Final = "export "
 
 
 def support_ir(keys: Sequence[str]) -> str:
     """The ways in and out for these signatures; with COMMON also requests, polling and spilling."""
-    parts = [_enter(key) + _bridge(key) for key in keys if key != COMMON]
+    parts = [_part(key) for key in keys if key != COMMON]
     if COMMON in keys:
         parts += [_request(), _poll(), *map(_spill, abi.SPILL_SIZES)]
     return PREAMBLE + "".join(parts)
+
+
+def _part(key: str) -> str:
+    if key.startswith(EXPORT):
+        return exports.wrapper(key.removeprefix(EXPORT))
+    return _enter(key) + _bridge(key)
+
+
+def _symbols(key: str) -> tuple[str, ...]:
+    if key.startswith(EXPORT):
+        return ("call_" + key.removeprefix(EXPORT),)
+    return "enter_" + key, "bridge_" + key
 
 
 class Support:
@@ -172,7 +187,7 @@ class Support:
         self._lock = threading.Lock()
         self._codes: list[Code] = []
         self._common: list[int] = []
-        self._ways: dict[str, tuple[int, int]] = {}
+        self._ways: dict[str, tuple[int, ...]] = {}
 
     def missing(self, keys: Sequence[str]) -> list[str]:
         """Those that there is no code for yet."""
@@ -192,7 +207,7 @@ class Support:
                     self._common = [symbols[name] for name in names]
                 for key in missing:
                     if key != COMMON:
-                        self._ways[key] = symbols["enter_" + key], symbols["bridge_" + key]
+                        self._ways[key] = tuple([symbols[name] for name in _symbols(key)])
             except KeyError as error:
                 raise LoadError(f"no {error} in the support code") from None
             finally:
@@ -202,8 +217,8 @@ class Support:
         """Addresses for the head of a block, from SUPPORT on."""
         return self._common
 
-    def ways(self, key: str) -> tuple[int, int]:
-        """The addresses of the ways in and out for a signature."""
+    def ways(self, key: str) -> tuple[int, ...]:
+        """The addresses of the ways in and out for a signature; of the wrapper for an export's."""
         return self._ways[key]
 
 

@@ -6,7 +6,7 @@ import logging
 import threading
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar, cast
 
 import attrs
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .image import Image
     from .product import Order
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 _making = threading.Lock()
 
@@ -162,6 +163,12 @@ class NativeTier:
         ctx.depth -= 1
         ctx.cells -= frame.cells
         return image.resume(ctx, frame, code, inbox)
+
+    def quick(self, kind: type[T]) -> type[T]:
+        """A class like `kind`, a `Door`'s, whose objects machine code can serve; `kind` itself where that can't be."""
+        from .capi.kind import quick
+
+        return quick(kind)
 
     # Its parts ----------------------------------------------------------------------------------------------------
 

@@ -181,7 +181,7 @@ def test_it_costs_nothing_where_it_is_off() -> None:
     """An instance without a trace has the very classes that it would have if there were no traces."""
     engine = Engine(EngineConfig(clock=FakeClock()))
     with Instance(MODULE, [host], engine=engine) as instance:
-        assert {type(export) for export in instance.exports.values()} == {Export}
+        assert {type(export) for export in instance.exports.values()} == {engine.tier.quick(Export)}
         assert {type(bound) for bound in instance._functions.values()} == {BoundFunction}
         assert instance._store.engine is engine
 

@@ -1,0 +1,80 @@
+"""Functions and types of CPython that compiled wrappers use, by their place in a table.
+
+Only what is the same in all versions that `supported` names is used: exported functions, and the three facts that an
+object's class stands in its second word, that slots of a class without a dictionary are words of the object, and that
+None is one object.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import sys
+import sysconfig
+from typing import Final
+
+#: Functions, then types and other objects.
+FUNCTIONS: Final = (
+    "PyEval_RestoreThread",
+    "PyEval_SaveThread",
+    "PyErr_Clear",
+    "PyErr_Fetch",
+    "PyErr_Occurred",
+    "PyFloat_AsDouble",
+    "PyFloat_FromDouble",
+    "PyLong_AsLongLong",
+    "PyLong_AsUnsignedLongLong",
+    "PyLong_FromLongLong",
+    "PyLong_FromUnsignedLongLong",
+    "PyObject_Vectorcall",
+    "PyBytes_FromStringAndSize",
+    "PyThreadState_Get",
+    "PyThreadState_GetID",
+    "PyTuple_New",
+    "PyTuple_SetItem",
+    "PyUnicode_DecodeUTF8",
+    "Py_DecRef",
+    "Py_IncRef",
+)
+OBJECTS: Final[dict[str, object]] = {"int": int, "float": float, "None": None, "True": True, "False": False}
+NAMES: Final = (*FUNCTIONS, *OBJECTS)
+#: Versions of CPython whose objects have been tried with this.
+_VERSIONS: Final = ((3, 11), (3, 14))
+
+
+def place(name: str) -> int:
+    """The offset in the table."""
+    return 8 * NAMES.index(name)
+
+
+@functools.cache
+def supported() -> bool:
+    """Whether wrappers may run on this Python: CPython of a known version with its global lock, on 64 bits."""
+    if sys.implementation.name != "cpython" or not _VERSIONS[0] <= sys.version_info[:2] < _VERSIONS[1]:
+        return False
+    if sysconfig.get_config_var("Py_GIL_DISABLED") or sysconfig.get_config_var("Py_TRACE_REFS"):
+        return False
+    if ctypes.sizeof(ctypes.c_void_p) != 8 or not all(hasattr(ctypes.pythonapi, name) for name in FUNCTIONS):
+        return False
+    return ctypes.c_void_p.from_address(id(1.5) + 8).value == id(float)
+
+
+@functools.cache
+def table() -> ctypes.Array[ctypes.c_void_p]:
+    """The table; only where `supported`."""
+    functions = [ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value for name in FUNCTIONS]
+    return (ctypes.c_void_p * len(NAMES))(*functions, *map(id, OBJECTS.values()))
+
+
+def slot(owner: object, name: str) -> int:
+    """Where an attribute that is a slot lies in its object: the address of the word. Raises LookupError."""
+    before = getattr(owner, name)
+    mark = object()
+    setattr(owner, name, mark)
+    try:
+        for offset in range(16, type(owner).__basicsize__, 8):
+            if ctypes.c_void_p.from_address(id(owner) + offset).value == id(mark):
+                return id(owner) + offset
+    finally:
+        setattr(owner, name, before)
+    raise LookupError(name)

@@ -1,0 +1,178 @@
+"""Ways straight from Python into the machine code of one instance: opened for its exports as code of them comes.
+
+Such a call makes no execution and tells nobody of itself but by the words of the desk. When its code first asks
+something of Python, or leaves the stack, the execution is made that would have been there from the beginning.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from threading import get_ident
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from ...exec.here import Here, here
+from ...exec.run import alight, board
+from ...exec.shadow import pointer_of
+from ...instances.door import Door, Terms
+from ...instances.group import FREE, SHUT
+from ...types import F32, F64, I32, I64, FuncType
+from ..beat import BEAT
+from ..left import pack_left
+from ..mirror import shared
+from ..stack import floor
+from ..support import EXPORT, SUPPORT
+from . import api, desk
+from .kind import is_quick, set_call
+
+if TYPE_CHECKING:
+    from ...exec.context import ExecContext
+    from ..image import Image
+
+_NUMBERS: Final = {I32: "i", I64: "l", F32: "f", F64: "d"}
+#: For words that are of no account, and one that is always 1.
+_IGNORED: Final = ctypes.c_uint64()
+_ALWAYS: Final = ctypes.c_uint64(1)
+
+
+def key_of(type_: FuncType) -> str | None:
+    """The key of the wrapper for a type; None where it has more than numbers."""
+    if not all(t in _NUMBERS for t in (*type_.params, *type_.results)):
+        return None
+    return "_".join("".join([_NUMBERS[t] for t in types]) for types in (type_.params, type_.results))
+
+
+class Thread(NamedTuple):
+    """What CPython calls the thread, and where its `Here` has its slot."""
+
+    number: int
+    state: int
+    slot: int
+
+
+@functools.cache
+def _offset() -> int:
+    mine = Here()
+    return api.slot(mine, "ctx") - id(mine)
+
+
+def _thread(mine: Here) -> Thread:
+    get = ctypes.PYFUNCTYPE(ctypes.c_void_p)(("PyThreadState_Get", ctypes.pythonapi))
+    number = ctypes.PYFUNCTYPE(ctypes.c_uint64, ctypes.c_void_p)(("PyThreadState_GetID", ctypes.pythonapi))
+    state = get()
+    return Thread(number(state), state, id(mine) + _offset())
+
+
+class Way:
+    """The way into one export."""
+
+    def __init__(self, ways: Ways, door: Door, index: int) -> None:
+        self.ways = ways
+        self.door = door
+        self._words = desk.words(desk.ENTRY_SIZE)
+        self.address = ctypes.addressof(self._words)
+        # The long way, and what is left of a call, are callables that C knows by their address.
+        self._long, self._finish = door.callable.__call__, self.finish
+        for offset, value in (
+            (desk.DESK, ways.address),
+            (desk.CODE, ways.image.place_of(index)),
+            (desk.SLOW, id(self._long)),
+            (desk.FINISH, id(self._finish)),
+        ):
+            self._words[offset // 8] = value
+
+    def finish(self, status: int, *args: Any) -> object:
+        """The code has come back in another way than by giving its results and nothing else."""
+        image = self.ways.image
+        ctx = self.ways.board() if self.ways.called else image.running()
+        outcome = alight(ctx, functools.partial(image.alight, ctx, status, self.door.type))
+        return self.door.ended(ctx, outcome, args)
+
+    def close(self) -> None:
+        """Calls go the long way from now on."""
+        set_call(self.door.callable, 0, self.address)
+
+
+class Ways:
+    """All ways into one image, and its desk."""
+
+    def __init__(self, image: Image) -> None:
+        self.image = image
+        self._words = words = desk.words(desk.SIZE)
+        self.address = ctypes.addressof(words)
+        self._ways: dict[int, Way] = {}
+        self._terms: Terms | None = None
+        self._here: Here | None = None
+        self._pointer = pointer_of(image.instance)
+        words[desk.BLOCK // 8] = image.address
+        words[desk.TABLE // 8] = ctypes.addressof(api.table())
+        words[desk.RUNNING // 8] = words[desk.POINTER // 8] = ctypes.addressof(_IGNORED)
+        words[desk.BEATING // 8] = ctypes.addressof(_ALWAYS)
+        self._gate = ctypes.c_uint64(SHUT)
+        if self._pointer is not None and self._pointer.type.content in (I32, I64):
+            words[desk.POINTER // 8] = shared(self._pointer).address
+        BEAT.blocks[image.address] = image
+
+    # Opening --------------------------------------------------------------------------------------------------------
+
+    def open(self, door: Door, index: int) -> None:
+        """There is code of the function behind `door`."""
+        key, terms = key_of(door.type), door.terms()
+        if key is None or terms is None or door.way is not None or not is_quick(door.callable):
+            return
+        if self.image.instance.worlds:  # all who share its memory may have to be held still
+            return
+        if self._terms is None:
+            self._terms = terms
+            self._words[desk.HOLD // 8] = ctypes.addressof(terms.hold)  # type: ignore[arg-type]  # what the store made
+            self._words[desk.LEFT // 8] = pack_left(terms.limits.frames, terms.limits.cells)
+        elif self._terms != terms:
+            return
+        if SUPPORT.missing([EXPORT + key]):
+            return
+        door.way = way = Way(self, door, index)
+        self._ways[way.address] = way
+        set_call(door.callable, SUPPORT.ways(EXPORT + key)[0], way.address)
+
+    def sit(self) -> None:
+        """The calling thread, which runs the instance's code, is the one that may come in from now on."""
+        mine, words = here(), self._words
+        root = self.image.instance.group.root()
+        if mine is self._here and root.gate is self._gate:
+            return
+        if root.gate is None:
+            root.gate = ctypes.c_uint64(SHUT if root.active else FREE)
+        thread = _thread(mine)
+        main = get_ident() == BEAT.main
+        self._here, self._gate = mine, root.gate  # type: ignore[assignment]  # what was made above, or by another's
+        words[desk.GATE // 8] = ctypes.addressof(self._gate)
+        words[desk.HERE // 8] = thread.slot
+        words[desk.STATE // 8] = thread.state
+        words[desk.FLOOR // 8] = floor()
+        words[desk.RUNNING // 8] = ctypes.addressof(BEAT.called if main else _IGNORED)
+        words[desk.BEATING // 8] = ctypes.addressof(BEAT.beats if main else _ALWAYS)
+        words[desk.THREAD // 8] = thread.number
+
+    # A call under way -----------------------------------------------------------------------------------------------
+
+    @property
+    def called(self) -> bool:
+        """Whether a call is under way for which there is no execution."""
+        return self._words[desk.CALLED // 8] != 0
+
+    def board(self) -> ExecContext:
+        """Make that execution."""
+        words = self._words
+        way = self._ways[words[desk.CALLED // 8]]
+        words[desk.CALLED // 8] = 0
+        self._gate.value = FREE
+        ctx: ExecContext = way.door.fresh()
+        board(ctx, self.image.instance)
+        if self._pointer is not None and words[desk.POINTER // 8] != ctypes.addressof(_IGNORED):
+            ctx.touched[self.image.instance] = (self._pointer, words[desk.POINTER_BEFORE // 8])
+        self.image.board(ctx, words[desk.LEFT // 8])
+        return ctx
+
+    def left(self) -> None:
+        """The code that was called is back."""
+        ctypes.c_uint64.from_address(self._words[desk.RUNNING // 8]).value = 0
