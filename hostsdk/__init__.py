@@ -10,6 +10,7 @@ from ._blocking import check_interrupt_op as check_interrupt
 from ._callback import call, tail_call
 from ._context import BlockingContext, Context, Progress
 from ._drivers.green import GreenThreads
+from ._drivers.pool import SchedulerPool
 from ._drivers.scheduler import Deadlock, Scheduler
 from ._drivers.tasks import Task, TaskState
 from ._embed import Export, Exports, Instance
@@ -211,6 +212,7 @@ __all__ = [
     "Returned",
     "Rows",
     "Scheduler",
+    "SchedulerPool",
     "SignatureError",
     "SnapshotError",
     "Spawner",

@@ -66,6 +66,14 @@ def test_restarted_under_the_scheduler(name: str) -> None:
 
 
 @every_program
+def test_in_a_pool(name: str) -> None:
+    """BEHAVIOURS 74: as one of four tasks that two threads run, undisturbed, and restarted at every second check
+    point; a task goes from one thread to another."""
+    scenario = PROGRAMS[name]
+    same(name, scenario, *[green(scenario, schedule, workers=2) for schedule in (Never(), Every(2))])
+
+
+@every_program
 def test_in_an_event_loop(name: str) -> None:
     """BEHAVIOURS 77: as a call of an event loop beside others: undisturbed, and restarted at every second check
     point."""

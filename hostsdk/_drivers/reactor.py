@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import selectors
 from collections.abc import Iterator
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from .._engine import LONGEST, WaitSet, open_bell
 
 W = TypeVar("W")
+#: What a selector found.
+Found: TypeAlias = list[tuple[selectors.SelectorKey, int]]
+#: Selectors whose interest is kept by the kernel.
+_LIVE = tuple(getattr(selectors, name) for name in ("EpollSelector", "KqueueSelector") if hasattr(selectors, name))
 
 
 def events_of(waits: WaitSet) -> dict[int, int] | None:
@@ -63,17 +67,29 @@ class Reactor(Generic[W]):
         """No more. Harmless where nothing is watched for it."""
         self._forget(waiter, [d.number for d in (*waits.readable, *waits.writable)])
 
+    @property
+    def live(self) -> bool:
+        """Whether a sleep in progress sees what another thread adds."""
+        return isinstance(self._selector, _LIVE)
+
     def look(self, timeout: float | None) -> Iterator[W]:
         """Wait `timeout` seconds at most (None: without end) for a descriptor or the bell; whose wait may be over."""
+        return self.whose(self.sleep(timeout))
+
+    def sleep(self, timeout: float | None) -> Found:
+        """The first half of `look`, which waits: what the selector found."""
         asleep = timeout is None or timeout > 0
         if asleep:
             self._bell.listen()
         try:
-            found = self._selector.select(None if timeout is None else min(timeout, LONGEST))
+            return self._selector.select(None if timeout is None else min(timeout, LONGEST))
         finally:
             if asleep:
                 self.wakeups += 1
                 self._bell.rest()
+
+    def whose(self, found: Found) -> Iterator[W]:
+        """The second half: whose wait may be over."""
         for key, mask in found:
             for waiter, wanted in list(self._watched.get(key.fd, {}).items()):
                 # An error or a hang-up is reported as whatever was asked for.

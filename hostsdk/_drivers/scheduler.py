@@ -25,14 +25,13 @@ from .._engine import (
     State,
     StateError,
     Suspended,
-    ThreadDriver,
     Waiting,
     WaitSet,
-    Waker,
     control,
 )
 from .._execution import Execution
 from .._outcomes import CallCancelled
+from .driver import Deadlock, GreenDriver, late
 from .queue import DrawnQueue, FairQueue, RunQueue
 from .reactor import Reactor
 from .tasks import Task, TaskState
@@ -41,43 +40,8 @@ from .turns import PER_SECOND, CountedTurns, TimedTurns
 _log = logging.getLogger("hostsdk.scheduler")
 #: Seconds between two looks at descriptors while tasks compute.
 _LOOK = 0.001
-
-
-class Deadlock(Exception):
-    """Every task waits, and nothing will ever end a wait: time is virtual, and no deadline or descriptor is waited
-    for."""
-
-
-class GreenDriver:
-    """Waits leave the stack: the scheduler has the thread meanwhile. A plain call nested in a host function can't; the
-    thread sleeps for it."""
-
-    in_place = False
-
-    def __init__(self, clock: Clock, virtual: bool) -> None:
-        self._clock = clock
-        self._virtual = virtual
-        self._thread = ThreadDriver(clock)
-
-    def wait(self, waits: WaitSet, waker: Waker, word: list[int]) -> None:
-        """For nested plain calls. On a virtual clock, time passes for them up to the next event."""
-        clock = self._clock
-        if not self._virtual or not isinstance(clock, FakeClock):
-            self._thread.wait(waits, waker, word)
-            return
-        alarm = None if waits.deadline is None else clock.call_at(waits.deadline, waker.wake)
-        try:
-            while not (word[0] or waits.signalled or _late(clock, waits.deadline)):
-                if not clock.step():
-                    self._thread.wait(waits, waker, word)
-                    return
-        finally:
-            if alarm is not None:
-                alarm.cancel()
-
-
-def _late(clock: Clock, deadline: float | None) -> bool:
-    return deadline is not None and clock.monotonic() >= deadline
+#: Between the end of a task and who asks for its future. Re-entrant, as a signal handler may ask.
+_futures = threading.RLock()
 
 
 class Scheduler:
@@ -198,12 +162,16 @@ class Scheduler:
         if timeout is not None:
             task._deadline = self.clock.monotonic() + timeout
         self._tasks[task] = None
-        if self._thread in (None, threading.get_ident()):
+        if self._mine():
             self._attend(task)
             self._push(task)
         else:
             self._post(task)
         return task
+
+    def _mine(self) -> bool:
+        """Whether the calling thread may touch the queue."""
+        return self._thread in (None, threading.get_ident())
 
     def _attend(self, task: Task) -> None:
         """Have the task's interrupt and time limit reach it, as soon as it can be reached."""
@@ -251,29 +219,34 @@ class Scheduler:
         stop = None if deadline is None else self._alarm(deadline, _nothing)
         left = list(tasks)
         self._thread = threading.get_ident()
+
+        def over() -> bool:
+            return _all_ended(left) if tasks else self._empty()
+
         try:
-            while self._left(left) if tasks else self._tasks:
-                if _late(self.clock, deadline):
-                    return False
-                self._once()
-                if self._escaped is not None:
-                    error, self._escaped = self._escaped, None
-                    raise error
-            return True
+            self._run_until(lambda: over() or late(self.clock, deadline))
+            if self._escaped is not None:
+                error, self._escaped = self._escaped, None
+                raise error
+            return over()
+        except BaseException:
+            self._mend()
+            raise
         finally:
             self._thread = None
-            self._mend()
             if stop is not None:
                 stop.cancel()
 
-    def _left(self, tasks: list[Task]) -> bool:
-        while tasks and tasks[-1].ended:
-            tasks.pop()
-        return bool(tasks)
+    def _run_until(self, over: Callable[[], bool]) -> None:
+        while not over() and self._escaped is None:
+            self._once()
+
+    def _empty(self) -> bool:
+        return not self._tasks
 
     def _mend(self) -> None:
         """Ctrl-C may have come between any two steps of ours: whoever had the turn then is ready for another."""
-        for task in self._tasks:
+        for task in list(self._tasks):
             if task.state is TaskState.RUNNING and task.execution is not None:
                 if task.execution.state in (State.READY, State.SUSPENDED):
                     self._ready(task)
@@ -304,29 +277,37 @@ class Scheduler:
             self._queue.push(task)
 
     def _turn(self, task: Task) -> None:
+        self._began(task)
+        self._after(task, self._carry_out(task, self._timed))
+
+    def _began(self, task: Task) -> None:
         task._queued = False
         task._move(TaskState.RUNNING)
         task.turns += 1
+
+    def _carry_out(self, task: Task, timed: TimedTurns) -> object:
+        """What came of a turn: the outcome, or the exception because of which there was none."""
         try:
             if task.execution is None:
                 self._begin(task)
             self._attend(task)
         except Exception as error:
-            self._end(task, error=error)
-            return
+            return error
         context = task._context
         if self._counted is not None:
             self._counted.begin()
-        self._timed_begin(task)
+        else:
+            timed.begin(context.requests)
         try:
-            outcome: object = control.run(context)
+            return control.run(context)
         except Exception as error:  # it could not be entered: another call is in the middle of its instance
             if context.state is State.SUSPENDED:
                 control.drop(context)
-            self._end(task, error=error)
-            return
+            return error
         finally:
-            self._queue.charge(task, self._timed.end())
+            self._queue.charge(task, timed.end())
+
+    def _after(self, task: Task, outcome: object) -> None:
         if isinstance(outcome, Suspended):
             if task._cancelled:
                 self._cancelled(task)
@@ -340,11 +321,10 @@ class Scheduler:
                 task._move(TaskState.READY)
                 self._push(task)
                 return
-        self._conclude(task, outcome)
-
-    def _timed_begin(self, task: Task) -> None:
-        if self._counted is None:
-            self._timed.begin(task._context.requests)
+        if isinstance(outcome, Exception):
+            self._end(task, error=outcome)
+        else:
+            self._conclude(task, outcome)
 
     # Waiting -------------------------------------------------------------------------------------------------------
 
@@ -385,9 +365,12 @@ class Scheduler:
         """Have `fn` called once `deadline` has passed: by this thread where time is real, by the clock where not."""
         if self.clock.timeout_for(deadline) is None:
             return self.clock.call_at(deadline, fn)
-        alarm = Alarm(deadline, fn, self._agenda.cancel)
+        alarm = Alarm(deadline, fn, self._cancel_alarm)
         self._agenda.add(alarm)
         return alarm
+
+    def _cancel_alarm(self, alarm: Alarm) -> None:
+        self._agenda.cancel(alarm)
 
     @property
     def _descriptors(self) -> Reactor[Task]:
@@ -416,15 +399,15 @@ class Scheduler:
 
     def _look(self, timeout: float | None) -> None:
         """See which deadlines have passed and which descriptors are ready."""
-        while True:
-            fn = self._agenda.take_due(self.clock.monotonic())
-            if fn is None:
-                break
-            fn()
+        self._call_due()
         if timeout != 0.0 or (self._reactor is not None and len(self._reactor)):
             for task in self._descriptors.look(timeout):
                 if task.state is TaskState.WAITING:
                     self._ready(task)
+
+    def _call_due(self) -> None:
+        while (fn := self._agenda.take_due(self.clock.monotonic())) is not None:
+            fn()
 
     def _idle(self) -> None:
         """Nobody can go on: sleep until something happens, or let virtual time pass."""
@@ -485,8 +468,10 @@ class Scheduler:
         self._end(task, error=cancelled)
 
     def _end(self, task: Task, value: Any = None, error: BaseException | None = None) -> None:
-        task._move(TaskState.ENDED)
         task._value, task._error = value, error
+        with _futures:
+            task._move(TaskState.ENDED)
+            future = task._future
         if task._limit is not None:
             task._limit.cancel()
         if task.execution is not None:
@@ -494,16 +479,17 @@ class Scheduler:
             requests.disarm()
             requests.turns = None
         self._tasks.pop(task, None)
-        future = task._future
         if future is not None:
             _settle(future, task)
 
     def _future_of(self, task: Task) -> Future[Any]:
-        if task._future is None:
-            task._future = Future()
-            if task.ended:
-                _settle(task._future, task)
-        return task._future
+        with _futures:
+            made = task._future is None
+            future = task._future = task._future or Future()
+            settled = made and task.ended
+        if settled:
+            _settle(future, task)
+        return future
 
     # Looking -------------------------------------------------------------------------------------------------------
 
@@ -548,6 +534,12 @@ class Scheduler:
 
 def _nothing() -> None:
     """An alarm that only ends a sleep."""
+
+
+def _all_ended(tasks: list[Task]) -> bool:
+    while tasks and tasks[-1].ended:
+        tasks.pop()
+    return not tasks
 
 
 def _settle(future: Future[Any], task: Task) -> None:

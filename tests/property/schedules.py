@@ -1,10 +1,12 @@
 """Random requests to tasks of a scheduler: interrupts, cancellations, preemption, time limits, snapshots, in random
-interleavings. `python -m tests.property.schedules 10000` plays so many."""
+interleavings. `python -m tests.property.schedules 10000` plays so many, with `--pool` on several threads."""
 
 from __future__ import annotations
 
+import faulthandler
 import random
 import sys
+import threading
 from typing import Any
 
 from hostsdk import (
@@ -15,6 +17,7 @@ from hostsdk import (
     Instance,
     Interrupt,
     Scheduler,
+    SchedulerPool,
     SnapshotError,
     Task,
     Timeout,
@@ -28,28 +31,34 @@ CALLS: tuple[tuple[str, tuple[int, ...]], ...] = (
 )  # fmt: skip
 
 
-def play(seed: int) -> dict[str, int]:
-    """One schedule; what came of its tasks. Raises AssertionError where something is left behind or is wrong."""
+def play(seed: int, pool: bool = False) -> dict[str, int]:
+    """One schedule; what came of its tasks. Raises AssertionError where something is left behind or is wrong. In a
+    pool, some requests come while it runs, and who runs when isn't drawn from the seed."""
     draw = random.Random(seed)
     shared, ends = Bed(), dict.fromkeys(("returned", "stopped", "saved"), 0)
     host, stops = _bed(shared), [Interrupt() for _ in range(2)]
     tasks: list[tuple[Task, tuple[int, ...]]] = []
-    scheduler = Scheduler(seed=seed)
+    scheduler = SchedulerPool(draw.randint(1, 4), turn=0.0005) if pool else Scheduler(seed=seed)
     with scheduler:
         for _ in range(draw.randint(2, 8)):
             name, args = draw.choice(CALLS)
             options: dict[str, Any] = {"priority": draw.randint(-1, 1)}
             if name == "for_ever" or draw.random() < 0.3:
-                options["timeout"] = draw.uniform(0.0, 0.1)
+                options["timeout"] = draw.uniform(0.0, 0.02 if pool else 0.1)
             if draw.random() < 0.5:
                 options["interrupt"] = draw.choice(stops)
             tasks.append((scheduler.spawn(Instance(guest(), [host]), name, *args, **options), args))
+        given = [task for task, _ in tasks]
+        asker = threading.Thread(target=_harass, args=(random.Random(seed), given if pool else [], stops))
+        asker.start()
         while not scheduler.run(timeout=draw.uniform(0.0, 0.01)):
-            _ask(draw, [task for task, _ in tasks], stops, ends)
+            _ask(draw, given, stops, ends)
+        asker.join()
         for task, args in tasks:
             _judge(task, args, ends)
         assert scheduler.tasks == ()
-        assert scheduler.clock.alarms == 0  # type: ignore[attr-defined]  # with a seed it is a FakeClock
+        if not pool:
+            assert scheduler.clock.alarms == 0  # type: ignore[attr-defined]  # with a seed it is a FakeClock
     # Whoever began to nap has left the bed.
     assert all(task.execution is None or not task.execution._context.frames for task, _ in tasks)
     return ends
@@ -62,8 +71,18 @@ def _bed(shared: Bed) -> HostModule[Bed]:
     return host
 
 
-def _ask(draw: random.Random, tasks: list[Task], stops: list[Interrupt], ends: dict[str, int]) -> None:
-    match draw.choice(("interrupt", "cancel", "preempt", "save", "nothing", "nothing")):
+def _harass(draw: random.Random, tasks: list[Task], stops: list[Interrupt]) -> None:
+    """Ask from another thread, until all have ended or it is enough."""
+    for _ in range(20):
+        if all(task.ended for task in tasks):
+            break
+        _ask(draw, tasks, stops, None)
+
+
+def _ask(draw: random.Random, tasks: list[Task], stops: list[Interrupt], ends: dict[str, int] | None) -> None:
+    """One request; of a kind that may come from any thread, where nothing is counted."""
+    kinds = ("interrupt", "cancel", "preempt", *[("save", "nothing", "nothing"), ("nothing",) * 12][ends is None])
+    match draw.choice(kinds):
         case "interrupt":
             draw.choice(stops).set()
         case "cancel":
@@ -72,7 +91,7 @@ def _ask(draw: random.Random, tasks: list[Task], stops: list[Interrupt], ends: d
             task = draw.choice(tasks)
             if task.execution is not None and not task.ended:
                 task.execution._context.requests.preempt()
-        case "save":
+        case "save" if ends is not None:
             ends["saved"] += _save(draw.choice(tasks))
 
 
@@ -106,18 +125,21 @@ def _judge(task: Task, args: tuple[int, ...], ends: dict[str, int]) -> None:
         ends["stopped"] += 1
 
 
-def main(count: int) -> None:
-    """Play so many schedules; the first that fails is named."""
+def main(count: int, pool: bool) -> None:
+    """Play so many schedules; the first that fails is named, and one that hangs shows its threads."""
     totals = dict.fromkeys(("returned", "stopped", "saved"), 0)
     for seed in range(count):
+        faulthandler.dump_traceback_later(60, exit=True)
         try:
-            for what, number in play(seed).items():
+            for what, number in play(seed, pool).items():
                 totals[what] += number
         except BaseException:
             sys.stderr.write(f"schedule {seed}\n")
             raise
+    faulthandler.cancel_dump_traceback_later()
     sys.stdout.write(f"{count} schedules: {totals}\n")
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 10_000)
+    numbers = [int(word) for word in sys.argv[1:] if word.isdigit()]
+    main(numbers[0] if numbers else 10_000, "--pool" in sys.argv)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from .schedules import play
@@ -16,3 +18,12 @@ def test_random_requests_leave_nothing_behind(first: int) -> None:
     assert sum(end["stopped"] for end in ends) > 20
     assert sum(end["saved"] for end in ends) > 0
     assert play(first) == ends[0]
+
+
+def test_random_requests_to_a_pool() -> None:
+    """BEHAVIOURS 80: the same while up to four threads run the tasks, and a fifth asks; none of them is left."""
+    before = threading.active_count()
+    ends = [play(seed, pool=True) for seed in range(25)]
+    assert sum(end["returned"] for end in ends) > 10
+    assert sum(end["stopped"] for end in ends) > 10
+    assert threading.active_count() <= before + 1  # the clock's, which stays while there are alarms

@@ -6,7 +6,19 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, Literal
 
-from hostsdk import BlockingContext, Engine, EngineConfig, HostModule, Instance, Module, Scheduler, Task, u32
+from hostsdk import (
+    BlockingContext,
+    Engine,
+    EngineConfig,
+    FakeClock,
+    HostModule,
+    Instance,
+    Module,
+    Scheduler,
+    SchedulerPool,
+    Task,
+    u32,
+)
 from hostsdk.testing import Kind, Never, Scenario, Setting
 from hostsdk.testing.faults import Faults
 from hostsdk.testing.report import Ending
@@ -77,7 +89,7 @@ class Hall:
 
     def __init__(self, *, tier: Literal["interpreter", "native"] = "interpreter", **options: Any) -> None:
         self.engine = Engine(EngineConfig(tier=tier))
-        self.scheduler = Scheduler(**options)
+        self.scheduler = SchedulerPool(**options) if "workers" in options else Scheduler(**options)
         self.bed = Bed()
         self.host = bed(self.bed)
 
@@ -100,12 +112,26 @@ def undisturbed(scenario: Scenario) -> Ending:
     return _play(scenario, Never(), Setting(), lambda session: session.execution.run())
 
 
-def green(scenario: Scenario, schedule: Injector, seed: int, cancel: bool = False) -> Ending:
-    """What it comes to as a task among others, restarted or cancelled where `schedule` says."""
+class VirtualPool(SchedulerPool):
+    """Lets the time of its fake clock pass whenever a thread has nothing to do."""
+
+    def _lead(self) -> None:
+        if not (isinstance(self.clock, FakeClock) and self.clock.step()):
+            super()._lead()
+
+
+def green(
+    scenario: Scenario, schedule: Injector, seed: int = 0, cancel: bool = False, workers: int | None = None
+) -> Ending:
+    """What it comes to as a task among others, restarted or cancelled where `schedule` says; in a pool of `workers`, or
+    in turns drawn from `seed`."""
 
     def carry_out(session: Session) -> object:
         world = session.world
-        with Scheduler(clock=world.clock, seed=seed, threads=scenario.threads) as scheduler:
+        with (
+            Scheduler(clock=world.clock, seed=seed, threads=scenario.threads) if workers is None
+            else VirtualPool(workers, clock=world.clock)
+        ) as scheduler:  # fmt: skip
             task = scheduler.add(session.execution)
             if cancel:
                 session.faults.act = lambda kind: task.cancel()

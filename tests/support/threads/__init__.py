@@ -16,11 +16,13 @@ from hostsdk import (
     Engine,
     EngineConfig,
     GreenThreads,
+    GuestThread,
     HostModule,
     Module,
     Notifier,
     OsThreads,
     Process,
+    SchedulerPool,
 )
 from hostsdk.wasi import threads, wasi
 
@@ -28,7 +30,17 @@ from ..build import cc, wat
 from ..waits import PATIENCE
 
 TIERS = ("interpreter", "native")
-_SPAWNERS = {"os": OsThreads, "green": GreenThreads}
+
+
+class PooledThreads(GreenThreads):
+    """Threads as tasks of a pool of two workers, which is closed in the end."""
+
+    def run(self, thread: GuestThread) -> None:
+        with SchedulerPool(2) as self._given:
+            super().run(thread)
+
+
+_SPAWNERS = {"os": OsThreads, "green": GreenThreads, "pool": PooledThreads}
 #: Tiers, and what runs the threads.
 LAYOUTS = {f"{tier}-{name}": (tier, made) for tier in TIERS for name, made in _SPAWNERS.items()}
 
