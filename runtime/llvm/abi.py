@@ -26,7 +26,8 @@ VERSION: Final = 3
 LIMIT: Final = 0
 #: The trap that code met, `offset << 8 | code`; 0 for none.
 TRAP: Final = 8
-#: Where the next record goes, and where the area ends.
+#: Where the next record goes, and where the area ends: both 0 as long as no frame has left the stack, so that the
+#: first one to do so has Python provide an area.
 SPILL: Final = 16
 SPILL_END: Final = 24
 #: An error that Python raised, as PyErr_Fetch gives it: three pointers.
@@ -74,9 +75,8 @@ SPILLS: Final = 2
 #: Numbers of slots for which there is a spilling function; a record with more is written in place.
 SPILL_SIZES: Final = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 #: Slots of the largest record that a spilling function or code in place may write; more, and the function stays with
-#: the interpreter. The area always has room for one of these.
+#: the interpreter. An area always has room for one of these.
 MAX_SLOTS: Final = 2048
-SPILL_AREA: Final = 1 << 17
 #: An access whose offset and width together are no more than this is first compared with the memory's size at the
 #: function's start less as much. That is one comparison with a register; only what lies in the last bytes, or in what
 #: the memory has grown by since, is looked at more closely.

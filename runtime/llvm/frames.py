@@ -11,6 +11,7 @@ import attrs
 
 from ..exec.frames import WasmFrame
 from ..instances.instance import Instance
+from ..module import Module
 from ..types import F32, F64, I32, I64, V128, ValType
 from ..validate.layout import Layout
 from ..values import Value, f32_from_bits, f32_to_bits
@@ -121,9 +122,9 @@ class Point:
 class Points:
     """Check points of a module's own functions, by byte offset."""
 
-    def __init__(self, instance: Instance) -> None:
-        self._instance = instance
-        self._starts = [code.start for code in instance.module.decls.codes]
+    def __init__(self, module: Module) -> None:
+        self._module = module
+        self._starts = [code.start for code in module.decls.codes]
         self._known: dict[int, Point] = {}
 
     def function(self, pc: int) -> int:
@@ -131,14 +132,14 @@ class Points:
         from bisect import bisect_right
 
         own = bisect_right(self._starts, pc + 1) - 1
-        return own + self._instance.module.imported_funcs
+        return own + self._module.imported_funcs
 
     def at(self, pc: int) -> Point:
         """The check point with this offset."""
         point = self._known.get(pc)
         if point is None:
             index = self.function(pc)
-            layout = self._instance.module.body(index).by_pc[pc]
+            layout = self._module.body(index).by_pc[pc]
             size = _HEAD.size + room_of(layout.types)
             point = Point(index, layout, size, any(type_.is_ref for type_ in layout.types))
             self._known[pc] = point

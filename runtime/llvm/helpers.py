@@ -47,7 +47,7 @@ def _poll(image: Image, immediate: int) -> None:
 
 
 def _flush(image: Image, immediate: int) -> None:
-    image.drain()
+    image.flush()
 
 
 def _call(image: Image, index: int) -> bool | None:

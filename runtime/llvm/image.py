@@ -19,12 +19,13 @@ from ..instances.instance import Instance
 from ..types import FUNCREF, FuncType
 from ..values import Value
 from . import abi
+from .area import ROOM, SINK, Area, give_area, take_area
 from .atomic import processor
 from .beat import BEAT
 from .capi.api import supported
 from .capi.ways import Ways
 from .code import ModuleCode
-from .frames import Points, Row, addressed, frames, put, put_all, room_of
+from .frames import Row, addressed, frames, put, put_all, room_of
 from .helpers import SERVERS
 from .left import pack_left, unpack_left
 from .mirror import mirror_of, shared, type_number
@@ -54,25 +55,24 @@ class Image:
         self.code = code
         self.base = code.base()
         layout = self.base.layout
-        buffer = bytearray(layout.size + 64)
-        self._pinned = (ctypes.c_char * len(buffer)).from_buffer(buffer)
-        start = -ctypes.addressof(self._pinned) % 64
-        self.address = ctypes.addressof(self._pinned) + start
-        self.words = memoryview(buffer)[start : start + layout.size // 8 * 8].cast("Q")
-        #: LIMIT, for whoever asks for a look.
+        # The block and behind it the room, from a multiple of 64 on.
+        self._room_at = -(-layout.size // 64) * 8
+        size = 8 * (self._room_at + self.base.room)
+        buffer = bytearray(size + 64)
+        whole = (ctypes.c_char * len(buffer)).from_buffer(buffer)
+        start = -ctypes.addressof(whole) % 64
+        self.address = ctypes.addressof(whole) + start
+        self.words = memoryview(buffer)[start : start + size].cast("Q")
+        #: LIMIT, for whoever asks for a look. It keeps the buffer where it is.
         self.cell = ctypes.c_uint64.from_buffer(buffer, start + abi.LIMIT)
-        env = instance.module.env
-        slots = max([64, *[2 * max(len(t.params), len(t.results)) + 2 for t in (*env.funcs, *env.signatures)]])
-        room = (ctypes.c_uint64 * slots)()
-        self.room = memoryview(room).cast("B")
-        self._room_address = ctypes.addressof(room)
-        self._room = room
-        self._area = (ctypes.c_char * abi.SPILL_AREA)()
-        self._area_address = ctypes.addressof(self._area)
-        self._drained = bytearray()
+        self.room = memoryview(buffer)[start + 8 * self._room_at : start + size]
+        self._room_address = self.address + 8 * self._room_at
+        #: The spill area while frames leave the stack, and what was in it before it was full.
+        self._area: Area | None = None
+        self._drained: list[bytes] = []
         #: Objects that code may have references to, by their address.
         self.refs: dict[int, object] = {}
-        self.points = Points(instance)
+        self.points = self.base.points
         self._ctx: ExecContext | None = None
         #: What was left of its limits when the code that is running was entered.
         self._given = 0
@@ -81,7 +81,7 @@ class Image:
         self.going: dict[int, int] = {}
         #: Whether to leave running code for better code.
         self.better = False
-        self._rows: dict[FuncType, tuple[Row, Row]] = {}
+        self._rows = self.base.rows
         #: Where Python calls straight into the code; None as long as nobody does.
         self.ways: Ways | None = None
         self._fill()
@@ -89,9 +89,7 @@ class Image:
     def _fill(self) -> None:
         words, layout, instance = self.words, self.base.layout, self.instance
         env = instance.module.env
-        words[abi.SPILL // 8] = words[abi.SPILL_START // 8] = self._area_address
-        # A spilling function may write more slots than its record has.
-        words[abi.SPILL_END // 8] = self._area_address + abi.SPILL_AREA - 8 * abi.SPILL_SIZES[-1]
+        words[abi.SPILL_START // 8] = SINK
         words[abi.API_TABLE // 8] = ctypes.addressof(_API)
         self._serve = self.serve
         words[abi.HELPER // 8] = id(self._serve)
@@ -153,11 +151,11 @@ class Image:
 
     def slot(self, place: int) -> int:
         """An operand of a request, as unsigned 64 bits."""
-        return self._room[place]
+        return self.words[self._room_at + place]
 
     def set_slot(self, place: int, value: int) -> None:
         """A result of a request."""
-        self._room[place] = value
+        self.words[self._room_at + place] = value
 
     @property
     def indirect(self) -> int:
@@ -312,17 +310,35 @@ class Image:
             if self.refs:
                 self.refs.clear()
 
-    def drain(self) -> None:
-        """Take the records that lie in the spill area."""
-        words = self.words
-        self._drained += ctypes.string_at(self._area_address, words[abi.SPILL // 8] - self._area_address)
-        words[abi.SPILL // 8] = self._area_address
+    def flush(self) -> None:
+        """Make room for records: an area, where there is none yet, or an empty one."""
+        if self._area is None:
+            self._area = take_area()
+            begin = self._area.address
+            self.words[abi.SPILL // 8] = self.words[abi.SPILL_START // 8] = begin
+            self.words[abi.SPILL_END // 8] = begin + ROOM
+        else:
+            self._drained.append(self._area.taken(self.words[abi.SPILL // 8]))
+            self.words[abi.SPILL // 8] = self._area.address
+
+    def drain(self) -> bytes:
+        """Take all records that frames have left, and give the area back."""
+        area, words = self._area, self.words
+        data = b""
+        if area is not None:
+            data = area.taken(words[abi.SPILL // 8])
+            if self._drained:
+                data = b"".join([*self._drained, data])
+                self._drained.clear()
+            self._area = None
+            give_area(area)
+        words[abi.SPILL // 8] = words[abi.SPILL_END // 8] = 0
+        words[abi.SPILL_START // 8] = SINK
+        return data
 
     def _leave(self, ctx: ExecContext) -> None:
         """Machine code has left the stack: say why, by raising it."""
-        self.drain()
-        data, self._drained = bytes(self._drained), bytearray()
-        left = frames(data, self.points, self.instance, self.refs)
+        left = frames(self.drain(), self.points, self.instance, self.refs)
         trap = self.words[abi.TRAP // 8]
         self.words[abi.TRAP // 8] = 0
         error = self._error(trap & 0xFF)
@@ -343,7 +359,6 @@ class Image:
         """The error that is on its way has been dealt with: nothing is left of it, nor of the frames that it left."""
         self._error(abi.RAISED)
         self.drain()
-        self._drained = bytearray()
         self.words[abi.TRAP // 8] = 0
         self.listen()
 

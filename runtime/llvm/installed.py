@@ -9,11 +9,13 @@ from ..declarations import ExternKind
 from . import abi
 from .capi.api import supported
 from .capi.exports import served
+from .frames import Points, Row
 from .loader import Code, LoadError, load
 from .product import Order, Product
 from .support import COMMON, EXPORT, SUPPORT, THUNK, thunks
 
 if TYPE_CHECKING:
+    from ..types import FuncType
     from .code import ModuleCode
 
 log = logging.getLogger(__name__)
@@ -26,12 +28,17 @@ class Installed:
         self._books = code
         module = code.module
         self.layout = abi.BlockLayout(module)
+        self.points = Points(module)
         #: Whether there is all that an image needs.
         self.ready = False
         self._codes: list[Code] = []
         self._later: list[tuple[Order, set[int | tuple[int, int]]]] = []
         self._level: dict[int | tuple[int, int], int] = {}
         types = [*module.env.funcs, *module.env.signatures]
+        #: Words of the room: enough for the operands and results of any call, and of any request.
+        self.room = max([64, *[2 * max(len(t.params), len(t.results)) + 2 for t in types]])
+        #: How the arguments and results of functions lie in it.
+        self.rows: dict[FuncType, tuple[Row, Row]] = {}
         self._keys = [abi.signature_key(t) if abi.callable_from_code(t) else "" for t in types]
         #: Keys of all the support code that the module needs.
         self.support = tuple(dict.fromkeys([COMMON, *filter(None, self._keys), *self._called()]))

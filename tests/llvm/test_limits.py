@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import tracemalloc
 from collections.abc import Callable
 
 import pytest
 
 from runtime import Engine, EngineConfig, Interrupt, Limits, Returned, Suspended, Trapped, control
+from runtime.llvm import area
 from runtime.llvm.left import MAX_FRAMES, pack_left, unpack_left
 from tests.support.guests import resume_all
 from tests.support.hosts import Call, Results, host, imports
@@ -157,6 +160,37 @@ def test_records_of_a_deep_stack_are_kept_in_full() -> None:
     for each in (ctx, other):
         control.answer(each, "yes")
     assert control.run(ctx) == control.run(other)
+
+
+def test_a_suspended_execution_takes_a_few_kilobytes() -> None:
+    """DESIGN.md 7: at most 5 KB beyond its instance, in machine code, too: what frames leave the stack by is nobody's
+    for longer than that takes."""
+
+    @host("h", "stop", "")
+    def stop(call: Call) -> Results:
+        assert call.ask("on?") == "yes"
+        return ()
+
+    module = text("""(import "h" "stop" (func $stop)) (func (export "ready"))
+        (func $f (export "f") (param i32)
+          (if (local.get 0) (then (call $f (i32.sub (local.get 0) (i32.const 1)))) (else (call $stop))))""")
+    using = engine()
+    guests = [Native(module, imports(stop), using=using) for _ in range(200)]
+    for guest in guests:
+        guest.call("ready")
+    gc.collect()
+    tracemalloc.start(1)
+    try:
+        suspended = [guest.func("f").start(2) for guest in guests]
+        assert all(isinstance(control.run(ctx), Suspended) for ctx in suspended)
+        gc.collect()
+        assert tracemalloc.get_traced_memory()[0] < 5 * 1024 * len(guests)
+    finally:
+        tracemalloc.stop()
+    assert area.KEPT >= len(area.free)
+    for ctx in suspended:
+        control.answer(ctx, "yes")
+        assert isinstance(control.run(ctx), Returned)
 
 
 def test_what_is_left_is_one_number() -> None:
