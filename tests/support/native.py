@@ -74,11 +74,16 @@ class Native:
 
     def picture(self) -> str:
         """What the instance's memories and globals hold, in short."""
-        digest = hashlib.sha256()
-        for memory in self.instance.memories:
-            digest.update(bytes(memory.data))
-        digest.update(repr([g.value for g in self.instance.globals]).encode())
-        return digest.hexdigest()
+        return picture(self.instance)
+
+
+def picture(instance: Instance) -> str:
+    """What an instance's memories and globals hold, in short."""
+    digest = hashlib.sha256()
+    for memory in instance.memories:
+        digest.update(bytes(memory.data))
+    digest.update(repr([g.value for g in instance.globals]).encode())
+    return digest.hexdigest()
 
 
 @functools.cache

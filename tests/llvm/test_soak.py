@@ -1,0 +1,42 @@
+"""A share of what `python -m tests.llvm.soak` plays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.native import needs_native
+from tests.support.running import Gaps
+
+from .soak import Run, Soak
+from .soak_programs import KERNELS, QUICKJS
+
+pytestmark = [needs_native, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def soak() -> Iterator[Soak]:
+    made = Soak()
+    yield made
+    made.away.close()
+
+
+def test_c_programs(soak: Soak) -> None:
+    """BEHAVIOURS 16, 33: each function's tier drawn at random, suspended on random schedules, saved and loaded,
+    interrupted by a thread at any moment, or finished by another process, a C program ends as it ends undisturbed; of
+    the places where frames can be suspended most were hit, and from most of them machine code went on."""
+    for program in KERNELS:
+        for number, (away, threaded) in enumerate([(False, False), (False, False), (True, False), (False, True)]):
+            assert soak.play(Run(program, f"share {number}", away=away, threaded=threaded)) is None
+    points = soak.points["C programs"]
+    assert len(points.hit) > 0.75 * len(points.all)
+    assert len(points.machine) > 0.35 * len(points.all)
+
+
+def test_quickjs(soak: Soak) -> None:
+    """BEHAVIOURS 16, 33: QuickJS, suspended again and again and finished by another process."""
+    assert soak.play(Run(QUICKJS, "share 2", Gaps(5, 300), away=True)) is None
+    points = soak.points["QuickJS"]
+    assert points.hit
+    assert points.machine
