@@ -53,6 +53,8 @@ class EngineConfig:
     #: the process's wake-up descriptor (`signal.set_wakeup_fd`) is taken for the length of each run; whoever had it
     #: gets every signal too, and has it back afterwards. If not, no signal state is touched: a handler runs within
     #: a fiftieth of a second in machine code, and a wait may miss a signal that comes in the moment it begins.
+    #: Machine code may then use guard pages, too, which takes a handler of SIGSEGV that leaves alone what is not its
+    #: own; if not, it checks the bounds of each access.
     signals: bool = False
     #: Count calls of WebAssembly functions, too, which costs a little at each.
     count_wasm_calls: bool = False
@@ -128,7 +130,7 @@ def _tier(config: EngineConfig) -> Tier:
             from .llvm.tier import Interpreters
 
             interpreters = Interpreters(Interpreter(), Interpreter, Heat)
-            return choose(interpreters, config.tier == "auto", config.trusted, config.cache)
+            return choose(interpreters, config.tier == "auto", config.trusted, config.cache, config.signals)
         level = logging.INFO if config.tier == "auto" else logging.WARNING
         logging.getLogger(__name__).log(level, "no native tier: %s; the interpreter runs everything", reason)
     return Interpreter()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 import attrs
@@ -114,8 +115,9 @@ class MemInst:
             return False
         return True
 
-    def settle(self) -> Region | None:
-        """Give the memory addresses that never change; None where that can't be. Nobody may hold a view of it."""
+    def settle(self, reserve: Callable[[int, int], Region | None] = reserve) -> Region | None:
+        """Give the memory addresses that never change; None where that can't be. Nobody may hold a view of it.
+        `reserve` finds them for so many bytes now, and so many at most."""
         if self.region is None and not self.pins:
             room = self.budget.limit - self.budget.used + len(self.data)
             region = reserve(len(self.data), min(self.ceiling * self.page, max(room, len(self.data))))

@@ -12,7 +12,12 @@ from typing import Final
 
 import attrs
 
+from ..limits import PAGE
+from ..types import I32, MemoryType
+
 _NORESERVE: Final = 0x4000  # MAP_NORESERVE of Linux; Python names it from 3.13 on
+#: An address and an offset, of 32 bits each, and the widest access.
+GUARDED: Final = (1 << 33) + (1 << 16)
 
 
 @attrs.define(eq=False)
@@ -23,6 +28,8 @@ class Region:
     cell: ctypes.Array[ctypes.c_uint64]
     _map: mmap.mmap
     _all: memoryview
+    #: Whether no address of 32 bits with any offset leads out of the range.
+    guarded: bool = False
 
     @property
     def data(self) -> memoryview:
@@ -41,7 +48,6 @@ class Region:
         self.cell[1] = size
         return True
 
-
     def move(self, to: Region) -> None:
         """Be where `to` is, with its size: the cell stays, and `to` is used up. Nobody may be looking."""
         self._map, self._all = to._map, to._all
@@ -49,22 +55,29 @@ class Region:
         self.cell[1] = to.cell[1]
 
 
-def reserve(size: int, limit: int) -> Region | None:
-    """`limit` bytes of addresses, `size` of them accessible. None where the system has none to give."""
+def reserve(size: int, limit: int, guarded: bool = False) -> Region | None:
+    """`limit` bytes of addresses, `size` of them accessible; with `guarded`, GUARDED bytes. None where the system has
+    none to give."""
     if not available():
         return None
-    whole = max(limit, mmap.PAGESIZE)
+    whole = GUARDED if guarded else max(limit, mmap.PAGESIZE)
     try:
         mapped = mmap.mmap(-1, whole, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NORESERVE)
     except (OSError, OverflowError, ValueError):
         return None
     base = ctypes.addressof(ctypes.c_char.from_buffer(mapped))
-    region = Region(base, (ctypes.c_uint64 * 2)(base, 0), mapped, memoryview(mapped))
+    region = Region(base, (ctypes.c_uint64 * 2)(base, 0), mapped, memoryview(mapped), guarded)
     rounded = _whole(size)
     if rounded < whole and _protect(base + rounded, whole - rounded, 0):
         return None
     region.cell[1] = size
     return region
+
+
+def guarded(type_: MemoryType) -> bool:
+    """Whether a memory of this type may have guard pages: addresses of 32 bits, pages that are the system's too, and
+    a place that never changes."""
+    return type_.address is I32 and type_.page == PAGE and not type_.shared
 
 
 def _whole(size: int) -> int:

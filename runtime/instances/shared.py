@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import weakref
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -66,7 +67,7 @@ class SharedMemInst(MemInst):
     def pinned(self) -> bool:
         return self.movable and self.pins > 0
 
-    def settle(self) -> Region | None:
+    def settle(self, reserve: Callable[[int, int], Region | None] = reserve) -> Region | None:
         """The addresses of the memory, if it has some: it has had them from the beginning."""
         return self.region
 

@@ -43,23 +43,32 @@ class _Nobody:
 
 
 def compile_ahead(module: Module, cache: Cache, told: Callable[[int, int], None]) -> Compiled:
-    """Compile what is not in the cache yet. `told` learns, now and then, of how many functions out of how many there
-    is an answer."""
+    """Compile what is not in the cache yet, with bounds checks and, where there are guard pages, for these too. `told`
+    learns, now and then, of how many functions out of how many there is an answer."""
     maker = Background()
-    code = ModuleCode(module, maker, (GOOD,), None, True, cache)
-    code.heat = _Nobody()
-    code.recall()
+    codes = [ModuleCode(module, maker, (GOOD,), None, True, cache)]
+    guarded = ModuleCode(module, maker, (GOOD,), None, True, cache, True)
+    if guarded.guard() is not None:
+        codes.append(guarded)
     indexes = [each.index for each in module.decls.codes]
-    before = len(code.made)
-    missing = [index for index in indexes if index not in code.made]
+    for code in codes:
+        code.heat = _Nobody()
+        code.recall()
+
+    def answered() -> int:
+        return sum([len(code.made) for code in codes]) // len(codes)
+
+    before = answered()
     try:
-        for start in range(0, len(missing), _BATCH):
-            code.want(missing[start : start + _BATCH])
+        for code in codes:
+            missing = [index for index in indexes if index not in code.made]
+            for start in range(0, len(missing), _BATCH):
+                code.want(missing[start : start + _BATCH])
         while not maker.lanes[GOOD].wait(0.1):
-            told(len(code.made), len(indexes))
+            told(answered(), len(indexes))
     finally:
         for lane in maker.lanes.values():
             lane.close()
-    told(len(code.made), len(indexes))
-    made = sum([address is not None for address in code.made.values()])
+    told(answered(), len(indexes))
+    made = sum([address is not None for address in codes[0].made.values()])
     return Compiled(before, made, len(indexes) - made, cache.size(module))

@@ -41,13 +41,22 @@ def _machine(level: int) -> Any:
     return target.create_target_machine(cpu=cpu, features=features, opt=level, reloc="pic", codemodel="small")
 
 
-def compile_ir(text: str, level: int) -> bytes:
+@functools.cache
+def _apart() -> None:
+    """Have LLVM keep equal ends of blocks apart: of two accesses that became one, nobody could tell which has trapped.
+    It is an option of the whole process."""
+    _binding().set_option("", "-enable-tail-merge=0")
+
+
+def compile_ir(text: str, level: int, noted: bool = False) -> bytes:
     """The object file (ELF) of a module of IR. `level` is the code generator's own; there are no passes before it:
     what compilers make of C is optimised already, and passes would take longer than they give.
 
     Raises CompileError. What LLVM takes for a fault of its own ends the process.
     """
     llvm = _binding()
+    if noted:
+        _apart()
     try:
         module = llvm.parse_assembly(text, llvm.create_context())
     except RuntimeError as error:

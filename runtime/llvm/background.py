@@ -94,7 +94,7 @@ class Lane:
                 continue
             try:
                 # Not while orders are held off: whoever gives one may hold what this takes.
-                order = attrs.evolve(order, support=code.lacking())
+                order = code.ready(order)
                 product = self._make(code, order)
             except Exception as error:  # the guest runs on, and so must this thread
                 log.warning("making machine code of %s failed: %s", code.module.name, error)
@@ -117,7 +117,7 @@ class Lane:
             else:
                 kept.append(item)
         self._waiting.extendleft(reversed(kept))
-        return first(), Order(self.level, tuple(functions), tuple(points))
+        return first(), Order(self.level, tuple(functions), tuple(points), guard=order.guard)
 
     def _make(self, code: ModuleCode, order: Order) -> Product | None:
         found = None
@@ -145,8 +145,8 @@ class Lane:
         if self._closing:
             return None
         parts = [
-            *[Order(self.level, (index,), (), order.support) for index in order.functions],
-            *[Order(self.level, (), (point,), order.support) for point in order.points],
+            *[Order(self.level, (index,), (), order.support, order.guard) for index in order.functions],
+            *[Order(self.level, (), (point,), order.support, order.guard) for point in order.points],
         ]
         if len(parts) > 1:
             for part in parts:

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import attrs
 
-from . import abi
+from . import abi, notes
 from .backend import CompileError, compile_ir
 from .builder import PREAMBLE
-from .function import emit
+from .function import Emitted, emit
+from .loader import tables
 from .product import Order, Product
+from .sites import rows_of
 from .support import support_ir
+
+#: A function's index, the byte offset of a check point or None, and what was emitted of it.
+_Part: TypeAlias = "tuple[int, int | None, Emitted]"
 
 
 def build(layout: abi.BlockLayout, order: Order) -> Product:
     """Make machine code. What LLVM refuses is refused, part by part; what LLVM takes for a fault of its own ends the
     process."""
-    texts: list[str] = []
+    parts: list[_Part] = []
     leaves: set[int] = set()
     functions: list[int] = []
     points: list[tuple[int, int]] = []
     fault = ""
     for index, pc in [*[(index, None) for index in order.functions], *order.points]:
         try:
-            made = emit(layout, index, pc)
+            made = emit(layout, index, pc, order.guard)
         except Exception as error:  # what else but Unsupported is a fault of ours, and the interpreter carries on
             if not isinstance(error, abi.Unsupported):
                 fault = f"{type(error).__name__} in {layout.module.func_name(index)}: {error}"
@@ -31,14 +38,28 @@ def build(layout: abi.BlockLayout, order: Order) -> Product:
             else:
                 points.append((index, pc))
             continue
-        texts.append(made.text)
+        parts.append((index, pc, made))
         if pc is None and made.leaf:
             leaves.add(index)
     refused = Order(0, tuple(functions), tuple(points))
     try:
-        code = compile_ir(PREAMBLE + "".join(texts), order.level) if texts else b""
+        code = _compiled(layout, order.level, parts) if parts else b""
         # It is small, and lives as long as the process.
         support = compile_ir(support_ir(order.support), 2) if order.support else b""
     except CompileError as error:
         return Product(order, refused=attrs.evolve(order, level=0), fault=str(error).splitlines()[0])
     return Product(order, code, support, frozenset(leaves), refused, fault)
+
+
+def _compiled(layout: abi.BlockLayout, level: int, parts: list[_Part]) -> bytes:
+    """An object file of these parts. One of whose accesses LLVM has lost the place is made anew, with bounds checks.
+    Raises CompileError."""
+    guarded = any(made.guarded for _, _, made in parts)
+    head = PREAMBLE + notes.PREAMBLE * guarded
+    code = compile_ir(head + "".join([made.text for _, _, made in parts]), level, guarded)
+    found = tables(code) if guarded else None
+    told = set() if found is None else {line for _, line in rows_of(found.lines)}
+    if all(made.guarded <= told for _, _, made in parts):
+        return code
+    checked = [(i, pc, made if made.guarded <= told else emit(layout, i, pc)) for i, pc, made in parts]
+    return _compiled(layout, level, checked)

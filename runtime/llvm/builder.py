@@ -47,6 +47,7 @@ PREAMBLE: Final = (
     + """
 attributes #0 = { nounwind "no-builtins" "probe-stack"="inline-asm" }
 attributes #1 = { nounwind cold }
+attributes #2 = { nounwind uwtable "no-builtins" "probe-stack"="inline-asm" }
 !0 = !{!"branch_weights", i32 1, i32 1000000}
 !1 = !{}
 !2 = !{!3, !3, i64 0}
@@ -139,9 +140,9 @@ class Builder:
         """Load something of ours."""
         return self.value(f"load {type_}, ptr {self.field(base, offset)}{_aligned(type_)}{how}")
 
-    def keep(self, type_: str, value: str, base: str, offset: int) -> None:
+    def keep(self, type_: str, value: str, base: str, offset: int, how: str = "") -> None:
         """Store something of ours."""
-        self.emit(f"store {type_} {value}, ptr {self.field(base, offset)}{_aligned(type_)}{OURS}")
+        self.emit(f"store {how}{type_} {value}, ptr {self.field(base, offset)}{_aligned(type_)}{OURS}")
 
     def widened(self, type_: str, text: str) -> tuple[str, str]:
         """A value as a slot has it: eight bytes, an i32 or f32 in the lower half and zeros above; a vector as it is."""

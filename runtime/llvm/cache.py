@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 #: Bytes of all files together; beyond that, the modules that have not been used for longest are forgotten.
 ROOM: Final = 512 << 20
 _SUFFIX: Final = ".code"
+#: The folder of what belongs to no module.
+_EXTRAS: Final = "extras"
 #: Folders of this package whose sources decide what is in an object and in a record.
 _SOURCES: Final = ("llvm", "llvm/lower", "validate", "instr", "binary", "exec")
 
@@ -83,7 +85,8 @@ class Cache:
         """Keep a product. Where that fails, the next process makes it again."""
         folder = self._folder(module)
         order = product.order
-        name = hashlib.blake2b(repr((order.functions, order.points)).encode(), digest_size=10).hexdigest()
+        parts = repr((order.functions, order.points)) + "guard" * order.guard
+        name = hashlib.blake2b(parts.encode(), digest_size=10).hexdigest()
         try:
             new = not folder.is_dir()
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -92,22 +95,38 @@ class Cache:
             data = product.pack()
             if len(data) > self._room:
                 return
-            handle, path = tempfile.mkstemp(dir=folder)
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(data)
-                os.replace(path, folder / f"{order.level}-{name}{_SUFFIX}")
-            except BaseException:
-                _remove(Path(path))
-                raise
+            _write(folder, f"{order.level}-{name}{_SUFFIX}", data)
             if new:
                 self._make_room(folder)
         except OSError as error:
             log.info("machine code can't be kept: %s", error)
 
+    def extra(self, name: str) -> bytes | None:
+        """What `keep_extra` has kept by this name; None where there is nothing."""
+        folder = self.root / maker() / _EXTRAS
+        try:
+            data = (folder / name).read_bytes()
+        except OSError:
+            return None
+        if not self._trusted(folder) or hashlib.sha256(data[32:]).digest() != data[:32]:
+            return None
+        return data[32:]
+
+    def keep_extra(self, name: str, data: bytes) -> None:
+        """Keep what belongs to no module. Where that fails, the next process makes it again."""
+        folder = self.root / maker() / _EXTRAS
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if self._trusted(folder):
+                _write(folder, name, hashlib.sha256(data).digest() + data)
+        except OSError as error:
+            log.info("%s can't be kept: %s", name, error)
+
     def modules(self) -> Iterator[tuple[Path, int, int]]:
         """Of each module that something is kept of: its folder, files and bytes."""
         for folder in self.root.glob("*/*/"):
+            if folder.name == _EXTRAS:
+                continue
             sizes = [path.stat().st_size for path in folder.glob("*" + _SUFFIX)]
             yield folder, len(sizes), sum(sizes)
 
@@ -117,7 +136,7 @@ class Cache:
 
     def clear(self) -> None:
         """Forget everything."""
-        for folder, _, _ in list(self.modules()):
+        for folder in list(self.root.glob("*/*/")):
             _forget(folder)
         for folder in self.root.glob("*/"):
             try:
@@ -159,6 +178,18 @@ def _own(folder: Path) -> bool:
     except OSError:
         return False
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022
+
+
+def _write(folder: Path, name: str, data: bytes) -> None:
+    """Write a file as a whole or not at all. Raises OSError."""
+    handle, path = tempfile.mkstemp(dir=folder)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.replace(path, folder / name)
+    except BaseException:
+        _remove(Path(path))
+        raise
 
 
 def _remove(path: Path) -> None:

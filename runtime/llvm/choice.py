@@ -39,11 +39,14 @@ class Late:
         self.maker.order(code, order)
 
 
-def choose(interpreters: Interpreters, hot: bool, trusted: bool, kept: Path | Literal["usual"] | None) -> NativeTier:
-    """A tier for what is hot, or for everything, whose code is kept in a folder."""
+def choose(
+    interpreters: Interpreters, hot: bool, trusted: bool, kept: Path | Literal["usual"] | None, guard: bool
+) -> NativeTier:
+    """A tier for what is hot, or for everything, whose code is kept in a folder. `guard` says whether guard pages may
+    stand for bounds checks."""
     folder = usual() if kept == "usual" else kept
     cache = None if folder is None else cache_in(folder)
-    return NativeTier(interpreters, HOT if hot else EVERYTHING, _maker(hot, trusted), cache=cache)
+    return NativeTier(interpreters, HOT if hot else EVERYTHING, _maker(hot, trusted), cache=cache, guard=guard)
 
 
 @functools.cache

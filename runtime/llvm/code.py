@@ -8,12 +8,16 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+import attrs
+
 from ..instances.func import WasmFunc
 from ..instances.instance import Instance
+from ..instances.region import guarded
 from ..module import Module
 
 if TYPE_CHECKING:
     from .cache import Cache
+    from .guard import Guard
     from .image import Image
     from .installed import Installed
     from .product import Order, Product
@@ -56,6 +60,7 @@ class ModuleCode:
         only: Callable[[int], bool] | None = None,
         at_once: bool = True,
         cache: Cache | None = None,
+        guard: bool = False,
     ) -> None:
         self.module = module
         self.levels = levels
@@ -73,6 +78,8 @@ class ModuleCode:
         #: Where code is kept, and whether what is there has all the support code that it needs.
         self.cache = cache
         self.complete = False
+        #: Whether guard pages are to stand for bounds checks, where the module has a memory that can have them.
+        self.guarding = guard and any(map(guarded, module.env.memories))
         #: Functions whose code has no check point.
         self.leaves: set[int] = set()
         self.images: weakref.WeakSet[Image] = weakref.WeakSet()
@@ -134,6 +141,22 @@ class ModuleCode:
 
     # New code -----------------------------------------------------------------------------------------------------
 
+    def guard(self) -> Guard | None:
+        """What sees to guard pages, if the code does without bounds checks. Known from the first order on, or the
+        first image: until then nothing is asked for it."""
+        if self.guarding:
+            from .guard import guard
+
+            found = guard(self.cache)
+            if found is not None:
+                return found
+            self.guarding = False
+        return None
+
+    def ready(self, order: Order) -> Order:
+        """An order with all that its maker has to know. Takes a moment if it is the first."""
+        return attrs.evolve(order, support=self.lacking(), guard=self.guard() is not None)
+
     def base(self) -> Installed:
         """What the code needs, built now if it has to be."""
         with self._lock:
@@ -165,6 +188,9 @@ class ModuleCode:
         kept = [] if self.cache is None else self.cache.load(self.module)
         if self.at_once:
             kept = [product for product in kept if product.order.level == self.levels[-1]]
+        if kept:
+            guards = self.guard() is not None
+            kept = [product for product in kept if product.order.guard is guards]
         if not kept:
             return
         with self._lock:

@@ -17,20 +17,22 @@ from typing import TypeAlias
 import attrs
 
 from ..errors import TrapCode
+from ..instances.region import guarded
 from ..instr.model import Op
 from ..module import Module
 from ..types import ValType
 from ..validate.layout import Layout
 from ..validate.sidetable import Block
 from ..values import NAN32, NAN64, f32_to_bits, f64_to_bits
-from . import abi
+from . import abi, notes
 from .builder import GUEST, INVARIANT, OURS, RARELY, Builder, real
 
 #: Tag and text. Tags are IR types; `i1` is a truth value not widened yet, `float?` and `double?` are loose.
 Operand: TypeAlias = "tuple[str, str]"
-#: How far a memory is known to reach from an address: memory and name of the value -> bytes. A memory never shrinks,
-#: so what was checked once is so wherever control has come by the check.
-Checked: TypeAlias = "dict[tuple[int, str], int]"
+#: How far a memory is known to reach from an address: memory and name of the value -> bytes, and the byte offset of the
+#: instruction that has shown it. A memory never shrinks, so what was checked once is so wherever control has come by
+#: the check.
+Checked: TypeAlias = "dict[tuple[int, str], tuple[int, int]]"
 
 _NAN = {"float": real("float", f32_to_bits(NAN32)), "double": real("double", f64_to_bits(NAN64))}
 ZERO = {"i32": "0", "i64": "0", "float": "0.0", "double": "0.0", abi.VECTOR: "zeroinitializer"}
@@ -85,13 +87,23 @@ class Emitter(Builder):
     """One body being emitted. The files in `lower` do the instructions.
 
     With a `point`, the code begins at that check point, with the record's slots in `%room`, and leaves the results
-    there.
+    there. With `guard`, accesses of memories that have guard pages are not checked.
     """
 
-    def __init__(self, layout: abi.BlockLayout, index: int, point: Layout | None = None) -> None:
+    def __init__(
+        self, layout: abi.BlockLayout, index: int, point: Layout | None = None, guard: bool = False
+    ) -> None:
         super().__init__()
         self.layout = layout
         self.point = point
+        self._guard = guard
+        self._scope = notes.scope_of(index, None if point is None else point.pc)
+        #: Where accesses that guard pages stop may trap: byte offsets.
+        self.guarded: set[int] = set()
+        #: Whether it calls itself by its name.
+        self.recursive = False
+        #: Notes of values that were loaded without a check.
+        self.loaded: dict[str, str] = {}
         #: Lowers the instructions from one place up to another.
         self.run: Callable[[int, int], None]
         self.module: Module = layout.module
@@ -236,6 +248,18 @@ class Emitter(Builder):
         something else than what was checked."""
         return "volatile " if self.module.env.memories[index].shared else ""
 
+    def guards(self, index: int) -> bool:
+        """Whether guard pages stand for the checks of a memory's bounds."""
+        return self._guard and guarded(self.module.env.memories[index])
+
+    def note(self, pc: int) -> str:
+        """What an access is marked with that traps as the instruction at `pc`."""
+        return notes.note(self._scope, pc)
+
+    def seen(self) -> str:
+        """What a store is marked with that has to be seen by whoever looks after a trap."""
+        return "volatile " if self._guard else ""
+
     # Leaving ------------------------------------------------------------------------------------------------------
 
     def trap_if(self, condition: str, code: TrapCode) -> None:
@@ -312,15 +336,24 @@ class Emitter(Builder):
             self.leaves = True
             self.jump("leave")
         self.lines += self.cold
+        if self.loaded:
+            self.lines = notes.passed_on(self.lines, self.loaded)
         if self.leaves:
             self.start("leave")
             self.emit(leaving(self.results if self.point is None else ()))
         if self.point is not None:
-            head = f"define i32 @r{self.point.pc}(ptr %inst, ptr %code, ptr %room, i64 %given) #0 {{\nstart:"
-            return "\n".join([head, *self.prologue, *self.lines, "}\n"])
+            return self._text(f"i32 @r{self.point.pc}(ptr %inst, ptr %code, ptr %room, i64 %given)")
         params = "".join([f", {t} %p{i}" for i, t in enumerate(map(abi.ir_type, self.type.params))])
-        head = f"define {self.returned} @f{self.index}(ptr %inst, i64 %given{params}) #0 {{\nstart:"
-        return "\n".join([head, *self.prologue, *self.lines, "}\n"])
+        return self._text(f"{self.returned} @f{self.index}(ptr %inst, i64 %given{params})")
+
+    def _text(self, head: str) -> str:
+        how, after = ("#0", "")
+        if self.guarded:
+            if self.recursive:  # LLVM wants a number for each call of a function that has numbers itself
+                mark, name = self.note(self.body.code.start), f" @f{self.index}("
+                self.lines = [line + mark if name in line else line for line in self.lines]
+            how, after = f"#2 !dbg !{self._scope}", notes.scope(self._scope)
+        return "\n".join([f"define {head} {how} {{\nstart:", *self.prologue, *self.lines, "}\n" + after])
 
 
 def initial(type_: ValType) -> str:

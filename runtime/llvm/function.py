@@ -23,21 +23,27 @@ GROUPS = (atomic, call, control, convert, exception, memory, numeric, simd, simd
 #: Locals and operands of a function that machine code is made of. Its frame on the stack has to stay well below what
 #: the stack keeps in reserve, as it is made before the stack's limit is looked at.
 _CELLS = 4096
+#: Results of all types that are certainly returned in registers, behind the status.
+_RETURNED = 2
 
 
 @attrs.frozen
 class Emitted:
-    """A definition, and whether the function has no check point of its own: it neither calls nor loops."""
+    """A definition; whether the function has no check point of its own: it neither calls nor loops; and where accesses
+    may trap that only guard pages stop."""
 
     text: str
     leaf: bool
+    guarded: frozenset[int] = frozenset()
 
 
-def emit(layout: abi.BlockLayout, index: int, pc: int | None = None) -> Emitted:
-    """The definition of `f<index>`; or that of `r<pc>`, which goes on at a check point of that function. Raises
-    Unsupported for what this tier leaves to the interpreter."""
+def emit(layout: abi.BlockLayout, index: int, pc: int | None = None, guard: bool = False) -> Emitted:
+    """The definition of `f<index>`; or that of `r<pc>`, which goes on at a check point of that function. With `guard`,
+    guard pages stand for bounds checks. Raises Unsupported for what this tier leaves to the interpreter."""
     body = layout.module.body(index)
-    e = Emitter(layout, index, None if pc is None else body.by_pc[pc])
+    # Whoever is stopped by a guard page returns from here, which takes registers for all results.
+    guard = guard and (pc is not None or len(layout.module.func_type(index).results) <= _RETURNED)
+    e = Emitter(layout, index, None if pc is None else body.by_pc[pc], guard)
     side = e.side
     if len(side.locals) + side.max_height > _CELLS:
         raise Unsupported(f"{len(side.locals)} locals and {side.max_height} operands")
@@ -48,7 +54,7 @@ def emit(layout: abi.BlockLayout, index: int, pc: int | None = None) -> Emitted:
     e.run(_enter(e, known.leaf) if e.point is None else _go_on(e), len(e.body.ops))
     if e.here is not None:
         _return(e)
-    return Emitted(e.finish(), known.leaf)
+    return Emitted(e.finish(), known.leaf, frozenset(e.guarded))
 
 
 def _run(e: Emitter, start: int, stop: int) -> None:

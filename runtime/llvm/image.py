@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
+from threading import get_ident
 from typing import Final, TypeAlias, cast
 
 from ..errors import StateError, Trap, TrapCode
@@ -16,6 +17,8 @@ from ..exec.frames import WasmFrame
 from ..instances.atomic import use_machine
 from ..instances.func import Unwind, WasmFunc
 from ..instances.instance import Instance
+from ..instances.memory import MemInst
+from ..instances.region import Region, guarded
 from ..types import FUNCREF, FuncType
 from ..values import Value
 from . import abi
@@ -25,6 +28,7 @@ from .beat import BEAT
 from .capi.api import supported
 from .capi.ways import Ways
 from .code import ModuleCode
+from .faults import MET
 from .frames import Row, addressed, frames, put, put_all, room_of
 from .helpers import SERVERS
 from .left import pack_left, unpack_left
@@ -36,6 +40,7 @@ from .support import SUPPORT, api_table
 Enter: TypeAlias = Callable[[int, int, int, int], int]
 _ENTER: Final = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint64)
 _enters: dict[int, Enter] = {}
+_BOUNDS: Final = abi.TRAP_CODES[TrapCode.OUT_OF_BOUNDS_MEMORY]
 _OVERFLOW: Final = abi.TRAP_CODES[TrapCode.STACK_OVERFLOW]
 _RESTORE: Final = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)(
     ("PyErr_Restore", ctypes.pythonapi)
@@ -47,8 +52,12 @@ class Unavailable(Exception):
     """The instance can't have an image; the message says why."""
 
 
+class Unguarded(Exception):
+    """A memory has no guard pages, and the code is such as needs them; the message says why."""
+
+
 class Image:
-    """What machine code needs of one instance. Raises Unavailable."""
+    """What machine code needs of one instance. Raises Unavailable and Unguarded."""
 
     def __init__(self, instance: Instance, code: ModuleCode) -> None:
         self.instance = instance
@@ -81,6 +90,7 @@ class Image:
         self.going: dict[int, int] = {}
         #: Whether to leave running code for better code.
         self.better = False
+        self._guard = code.guard()
         self._rows = self.base.rows
         #: Where Python calls straight into the code; None as long as nobody does.
         self.ways: Ways | None = None
@@ -97,9 +107,7 @@ class Image:
         for place, address in enumerate(SUPPORT.common(), abi.SUPPORT // 8):
             words[place] = address
         for place, memory in enumerate(instance.memories, layout.memories // 8):
-            region = memory.settle()
-            if region is None:
-                raise Unavailable("no range of addresses for its memory")
+            region = self._settle(memory)
             if memory.shared and memory.machine is None:
                 use_machine(memory, processor())
             words[place] = region.cell_address
@@ -121,6 +129,21 @@ class Image:
                 mirror = mirror_of(table)
                 mirror.changed(0, len(table.elems))
                 words[place] = mirror.address
+
+    @property
+    def guarded(self) -> bool:
+        """Whether its memories may be used by code without bounds checks."""
+        return self._guard is not None
+
+    def _settle(self, memory: MemInst) -> Region:
+        """Give a memory its place, with guard pages where the code counts on them."""
+        guards = self._guard is not None and guarded(memory.type)
+        region = memory.settle(self._guard.reserve) if guards and self._guard is not None else memory.settle()
+        if region is None and (not guards or memory.pins):
+            raise Unavailable("no range of addresses for its memory")
+        if region is None or (guards and not region.guarded):
+            raise Unguarded("its memory has no guard pages")
+        return region
 
     def _fill_globals(self) -> None:
         layout = self.base.layout
@@ -264,6 +287,8 @@ class Image:
         requests.cells.append(cell)
         self._ctx, self._given = ctx, given
         self._busy += 1
+        if self._guard is not None:
+            self._guard.watch()
         above = BEAT.running
         if ctx.thread == BEAT.main:
             BEAT.running = self
@@ -341,7 +366,8 @@ class Image:
         left = frames(self.drain(), self.points, self.instance, self.refs)
         trap = self.words[abi.TRAP // 8]
         self.words[abi.TRAP // 8] = 0
-        error = self._error(trap & 0xFF)
+        error, trap = self._stopped() if not trap else (None, trap)
+        error = error or self._error(trap & 0xFF)
         if isinstance(error, Unwind):
             ctx.spilled.extend(left)
             ctx.depth += len(left)
@@ -354,6 +380,14 @@ class Image:
         for frame in left:
             ctx.passed(error, frame.func, frame.pc)
         raise error
+
+    def _stopped(self) -> tuple[BaseException | None, int]:
+        """Whether a guard page has stopped the code: the trap, or an error that came up on the way."""
+        met = MET.pop(get_ident(), None)
+        if met is None:
+            return None, 0
+        pc, error = met
+        return error, pc << 8 | (_BOUNDS if error is None else abi.RAISED)
 
     def forget_error(self) -> None:
         """The error that is on its way has been dealt with: nothing is left of it, nor of the frames that it left."""

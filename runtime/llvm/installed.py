@@ -10,7 +10,7 @@ from . import abi
 from .capi.api import supported
 from .capi.exports import served
 from .frames import Points, Row
-from .loader import Code, LoadError, load
+from .loader import Code, LoadError, load, tables
 from .product import Order, Product
 from .support import COMMON, EXPORT, SUPPORT, THUNK, thunks
 
@@ -72,12 +72,23 @@ class Installed:
             code = load(product.code) if product.code else None
             if not self.ready:
                 raise LoadError("its support code is missing")
+            if code is not None and order.guard:
+                self._protect(code, product.code)
         except LoadError as error:
             log.warning("machine code of %s can't be used: %s", name, error)
             code, refused = None, order
         if code is not None:
             self._codes.append(code)
         self._install(product, code, refused, later)
+
+    def _protect(self, code: Code, data: bytes) -> None:
+        """Have faults of code without bounds checks taken for traps. Raises LoadError."""
+        found, guard = tables(data), self._books.guard()
+        if found is None:
+            return  # it has no such access
+        if guard is None:
+            raise LoadError("there are no guard pages here")
+        guard.add(code, found)
 
     def _install(self, product: Product, code: Code | None, refused: Order, later: bool) -> None:
         order = product.order

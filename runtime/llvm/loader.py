@@ -48,6 +48,20 @@ class Code:
     _pages: mmap.mmap
 
 
+class Part(NamedTuple):
+    """A section, and what belongs in certain places of it: offsets into the code."""
+
+    data: bytes
+    places: Mapping[int, int]
+
+
+class Tables(NamedTuple):
+    """Where in the code which line begins, and how to leave a function from each place in it; see `sites`."""
+
+    lines: Part
+    frames: Part
+
+
 def place(code: bytes, symbols: Mapping[str, int]) -> Code:
     """Make ready bytes executable. `symbols` are offsets."""
     pages = mmap.mmap(-1, max(len(code), 1), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
@@ -76,15 +90,10 @@ def load(data: bytes) -> Code:
 def link(data: bytes) -> tuple[bytes, dict[str, int]]:
     """What lies where: the bytes of all sections that are needed to run, with their relocations done, and the offsets
     of the symbols. All relocations are within the object, so the result may be put anywhere."""
-    if data[:5] != b"\x7fELF\x02":
-        raise LoadError("not an ELF file of 64 bits")
-    table, count = struct.unpack_from("<Q", data, 0x28)[0], struct.unpack_from("<H", data, 0x3C)[0]
-    sections = [_Section(*struct.unpack_from("<IIQQQQIIQQ", data, table + 64 * i)) for i in range(count)]
-    names = sections[struct.unpack_from("<H", data, 0x3E)[0]].offset
+    sections, names = _sections(data)
     image = bytearray()
     places: dict[int, int] = {}
-    for i, section in enumerate(sections):
-        name = _string(data, names + section.name)
+    for i, (section, name) in enumerate(zip(sections, names, strict=True)):
         if section.flags & _ALLOCATED and section.size and name != ".eh_frame":
             image += bytes(-len(image) % max(section.align, _ALIGN))
             places[i] = len(image)
@@ -95,6 +104,39 @@ def link(data: bytes) -> tuple[bytes, dict[str, int]]:
         if section.kind == _RELOCATIONS and section.info in places:
             _relocate(data, section, places[section.info], values, image)
     return bytes(image), symbols
+
+
+def _sections(data: bytes) -> tuple[list[_Section], list[str]]:
+    """The sections and their names."""
+    if data[:5] != b"\x7fELF\x02":
+        raise LoadError("not an ELF file of 64 bits")
+    table, count = struct.unpack_from("<Q", data, 0x28)[0], struct.unpack_from("<H", data, 0x3C)[0]
+    sections = [_Section(*struct.unpack_from("<IIQQQQIIQQ", data, table + 64 * i)) for i in range(count)]
+    names = sections[struct.unpack_from("<H", data, 0x3E)[0]].offset
+    return sections, [_string(data, names + section.name) for section in sections]
+
+
+def tables(data: bytes) -> Tables | None:
+    """What an object file tells about its code's lines and frames; None where it has notes of neither."""
+    try:
+        sections, names = _sections(data)
+        found = {name: section for section, name in zip(sections, names, strict=True)}
+        if ".debug_line" not in found or ".eh_frame" not in found:
+            return None
+        first = next(name for section, name in zip(sections, names, strict=True) if section.flags & _ALLOCATED)
+        if first != ".text":
+            raise LoadError("its code doesn't come first")
+        parts = []
+        for name in (".debug_line", ".eh_frame"):
+            section, fixes = found[name], found[".rela" + name]
+            places = {}
+            for at in range(fixes.offset, fixes.offset + fixes.size, 24):
+                offset, _, addend = struct.unpack_from("<QQq", data, at)
+                places[offset] = addend
+            parts.append(Part(data[section.offset : section.offset + section.size], places))
+    except (struct.error, IndexError, ValueError, KeyError, StopIteration) as error:
+        raise LoadError(f"not an object file of ours: {error}") from None
+    return Tables(*parts)
 
 
 def _symbols(data: bytes, sections: list[_Section], places: dict[int, int]) -> tuple[dict[str, int], list[int | None]]:

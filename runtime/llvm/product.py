@@ -26,6 +26,8 @@ class Order:
     functions: tuple[int, ...] = ()
     points: tuple[tuple[int, int], ...] = ()
     support: tuple[str, ...] = ()
+    #: Guard pages stand for bounds checks.
+    guard: bool = False
 
     @property
     def parts(self) -> int:
@@ -53,7 +55,7 @@ class Product:
         order, refused = self.order, self.refused
         head = json.dumps(
             [
-                [order.level, order.functions, order.points, order.support],
+                [order.level, order.functions, order.points, order.support, order.guard],
                 [refused.functions, refused.points, refused.support],
                 sorted(self.leaves), len(self.code), len(self.support), self.fault,
             ],
@@ -80,6 +82,6 @@ def unpack(data: bytes) -> Product:
         raise Damaged(str(error)) from None
 
 
-def order_of(level: int, functions: list[int], points: list[Any], support: list[str]) -> Order:
+def order_of(level: int, functions: list[int], points: list[Any], support: list[str], guard: bool = False) -> Order:
     """An order out of what JSON gives."""
-    return Order(level, tuple(functions), tuple([(index, pc) for index, pc in points]), tuple(support))
+    return Order(level, tuple(functions), tuple([(index, pc) for index, pc in points]), tuple(support), guard)

@@ -76,11 +76,11 @@ class InProcess:
         from .build import build
 
         base = code.base()
-        code.add(build(base.layout, attrs.evolve(order, support=code.lacking())))
+        code.add(build(base.layout, code.ready(order)))
 
 
 IN_PROCESS: Final = InProcess()
-_KEYS: Final[dict[tuple[Policy, Maker, Cache | None], object]] = {}
+_KEYS: Final[dict[tuple[Policy, Maker, Cache | None, bool], object]] = {}
 
 
 class NativeTier:
@@ -95,8 +95,11 @@ class NativeTier:
         maker: Maker | None = None,
         only: Only | None = None,
         cache: Cache | None = None,
+        guard: bool = False,
     ) -> None:
         self.policy = policy
+        #: Whether guard pages may stand for bounds checks.
+        self.guard = guard
         self.maker: Maker = IN_PROCESS if maker is None else maker
         #: Which functions it makes code of; None for all that it can.
         self.only = only
@@ -104,7 +107,12 @@ class NativeTier:
         self._plain = interpreters.plain
         self._heat = interpreters.heat
         # Engines that work alike share the code of a module.
-        self._key: object = self if only is not None else _KEYS.setdefault((policy, self.maker, cache), object())
+        self._keys = [
+            object() if only is not None else _KEYS.setdefault((policy, self.maker, cache, each), object())
+            for each in (False, True)
+        ]
+        #: Instances that have memories without guard pages.
+        self._unguarded: weakref.WeakSet[Instance] = weakref.WeakSet()
         self._warm = interpreters.warm(self._find)
         self._refused: weakref.WeakSet[Instance] = weakref.WeakSet()
 
@@ -115,13 +123,16 @@ class NativeTier:
         if not self._fit(ctx):
             return self._plain.call(ctx, func, args)
         instance, index = func.instance, func.code.index
-        codes = self.code_of(instance.module)
+        codes = self.code_of(instance.module, self.guard and instance not in self._unguarded)
         code = codes.of(index)
         if code is None:
             return self._warm.call(ctx, func, args)
         image = cast("Image | None", instance.native) or self._image(instance)
-        if image is None:
-            return self._plain.call(ctx, func, args)
+        if image is None or codes.guarding:
+            if image is None and codes.guarding and instance in self._unguarded:
+                return self.call(ctx, func, args)
+            if image is None or not image.guarded:
+                return self._plain.call(ctx, func, args)
         if ctx.requests.word[0] and index in codes.leaves:
             _check_entry(ctx, func, args)
         return image.run(ctx, func, code, args)
@@ -139,7 +150,7 @@ class NativeTier:
         if thrown is not None:
             return self._warm.resume(ctx, frame, inbox, thrown)
         instance, pc = frame.func.instance, frame.pc
-        codes = self.code_of(instance.module)
+        codes = self._code(instance)
         code = codes.points.get(pc, 0)
         if frame.layout.kind == "entry" and not code and not ctx.requests.word[0]:
             # Where a request stands, an entry would meet it again, and never get on.
@@ -157,7 +168,7 @@ class NativeTier:
         if not code:
             return self._warm.resume(ctx, frame, inbox)
         image = cast("Image | None", instance.native) or self._image(instance)
-        if image is None:
+        if image is None or (codes.guarding and not image.guarded):
             return self._plain.resume(ctx, frame, inbox)
         # Counted again by the code, as every frame is.
         ctx.depth -= 1
@@ -184,32 +195,41 @@ class NativeTier:
             return True
         return not any(map(_counted, requests.chain()))
 
-    def code_of(self, module: Module) -> ModuleCode:
-        """What there is of a module's code."""
-        code = module.compiled.get(self._key)
+    def code_of(self, module: Module, guard: bool | None = None) -> ModuleCode:
+        """What there is of a module's code, with guard pages or without; None for what most instances have."""
+        guard = self.guard if guard is None else guard
+        key = self._keys[guard]
+        code = module.compiled.get(key)
         if not isinstance(code, ModuleCode):
             with _making:
-                code = module.compiled.get(self._key)
+                code = module.compiled.get(key)
                 if not isinstance(code, ModuleCode):
                     policy = self.policy
-                    code = ModuleCode(module, self.maker, policy.levels, self.only, policy.at_once, self.cache)
+                    code = ModuleCode(module, self.maker, policy.levels, self.only, policy.at_once, self.cache, guard)
                     code.heat = self._heat(module, code, policy.calls, policy.turns)
                     if self.cache is not None:
                         code.recall()
-                    module.compiled[self._key] = code
+                    module.compiled[key] = code
         return code
 
     def _find(self, func: WasmFunc) -> Any:
         """The interpreter's code of a function, with its counters."""
-        return self.code_of(func.instance.module).heat.find(func)
+        return self._code(func.instance).heat.find(func)
+
+    def _code(self, instance: Instance) -> ModuleCode:
+        return self.code_of(instance.module, self.guard and instance not in self._unguarded)
 
     def _image(self, instance: Instance) -> Image | None:
         if instance in self._refused:
             return None
-        from .image import Image, Unavailable
+        from .image import Image, Unavailable, Unguarded
 
         try:
-            return Image(instance, self.code_of(instance.module))
+            return Image(instance, self._code(instance))
+        except Unguarded as error:
+            log.info("%r checks its bounds: %s", instance, error)
+            self._unguarded.add(instance)
+            return None
         except Unavailable as error:
             log.warning("%r stays with the interpreter: %s", instance, error)
             self._refused.add(instance)

@@ -57,7 +57,7 @@ def _exactly(source: FileIO, size: int) -> bytes | None:
 
 def request(key: int, features: int, order: Order, module: bytes | None) -> bytes:
     """The message that carries an order."""
-    parts = [order.level, order.functions, order.points, order.support]
+    parts = [order.level, order.functions, order.points, order.support, order.guard]
     head = json.dumps([key, features, parts, module is not None]).encode()
     return len(head).to_bytes(4, "little") + head + (module or b"")
 

@@ -88,8 +88,8 @@ FATAL = START.replace(
     "main(int",
     """
 import runtime.llvm.build as b; e = b.emit
-def emit(layout, index, pc=None):
-    made = e(layout, index, pc)
+def emit(layout, index, *rest):
+    made = e(layout, index, *rest)
     if index != 1: return made
     return type(made)('declare i64 @llvm.read_register.i64(metadata)\\n!99 = !{{!"no such"}}\\ndefine i64 @f1() '
       '{{ %1 = call i64 @llvm.read_register.i64(metadata !99) ret i64 %1 }}', False)

@@ -18,6 +18,7 @@ def _call(e: Emitter, index: Any) -> None:
     args = e.take(len(type_.params))
     # A function's own code is at hand; another's is looked up, since it may be replaced by better code.
     own = index == e.index and e.point is None
+    e.recursive |= own
     code = f"@f{index}" if own else e.ours("ptr", "%inst", e.layout.funcs + 8 * index)
     _leave(e, type_, code, args)
 

@@ -33,7 +33,7 @@ def address_of(e: Emitter, offset: int, width: int, index: int) -> str:
         return e.field(base, known)
     start = text if type_.address is I64 else e.value(f"zext i32 {text} to i64")
     reach = min(offset, _NOWHERE) + width
-    if e.checked.get((index, text), 0) < reach:
+    if e.checked.get((index, text), (0, 0))[0] < reach:
         if reach <= abi.SLACK:
             near, on = e.name(), e.name()
             e.emit(f"br i1 {e.value(f'icmp uge i64 {start}, %safe{index}')}, label %{near}, label %{on}{RARELY}")
@@ -43,7 +43,7 @@ def address_of(e: Emitter, offset: int, width: int, index: int) -> str:
             e.start(on)
         else:
             _check(e, _cut(e, start, type_.address), reach, cell)
-        e.checked[index, text] = reach
+        e.checked[index, text] = reach, e.pc
     place = e.value(f"getelementptr i8, ptr {base}, i64 {start}")
     return e.field(place, min(offset, _NOWHERE))
 
@@ -57,16 +57,63 @@ def _check(e: Emitter, start: str, reach: int, cell: str) -> None:
     e.trap_if(e.value(f"icmp ugt i64 {end}, {e.ours('i64', cell, 8)}"), TrapCode.OUT_OF_BOUNDS_MEMORY)
 
 
+def load(e: Emitter, type_: str, offset: int, width: int, index: int) -> str:
+    """What an access reads: a value of an IR type that takes `width` bytes in memory."""
+    if not e.guards(index):
+        place = address_of(e, offset, width, index)
+        return e.value(f"load {e.access(index)}{type_}, ptr {place}, align 1{GUEST}")
+    place, pc, first = _guarded(e, offset, width, index)
+    note = e.note(pc) if pc else ""
+    # What has been touched before can be read again, or not at all, or later: nobody sees that.
+    name = e.value(f"load {'volatile ' if first else ''}{type_}, ptr {place}, align 1{GUEST}{note}")
+    if pc:
+        e.loaded[name] = note
+    return name
+
+
+def store(e: Emitter, type_: str, value: str, offset: int, width: int, index: int) -> None:
+    """What an access writes."""
+    if not e.guards(index):
+        place = address_of(e, offset, width, index)
+        e.emit(f"store {e.access(index)}{type_} {value}, ptr {place}, align 1{GUEST}")
+        return
+    place, pc, _ = _guarded(e, offset, width, index)
+    note = e.note(pc) if pc else ""
+    # All of them are in their order, as a trap shows which have been made.
+    e.emit(f"store volatile {type_} {value}, ptr {place}, align 1{GUEST}{note}")
+
+
+def _guarded(e: Emitter, offset: int, width: int, index: int) -> tuple[str, int, bool]:
+    """Where an access goes that guard pages stop if it is out of bounds; the byte offset of the instruction that traps
+    if it does, 0 where it can't; and whether that is this one."""
+    base, _ = e.memory(index)
+    text = e.pop()
+    if text[0] != "%":
+        known = int(text) + offset
+        type_ = e.module.env.memories[index]
+        if known + width <= type_.min * type_.page:
+            return e.field(base, known), 0, False
+        place = e.field(base, known)
+    else:
+        place = e.field(e.value(f"getelementptr i8, ptr {base}, i64 {e.value(f'zext i32 {text} to i64')}"), offset)
+    reach, pc = e.checked.get((index, text), (0, 0))
+    first = reach < offset + width
+    if first:
+        pc = e.pc
+        e.checked[index, text] = offset + width, pc
+        e.guarded.add(pc)
+    return place, pc, first
+
+
 def _load(type_: str, bits: int, width: int, signed: bool) -> Lowering:
     narrow = f"i{width}"
 
     def lower(e: Emitter, immediate: Any) -> None:
         _, offset, index = immediate
-        place = address_of(e, offset, width // 8, index)
         if width == bits:
-            e.push(type_, e.value(f"load {e.access(index)}{type_}, ptr {place}, align 1{GUEST}"))
+            e.push(type_, load(e, type_, offset, width // 8, index))
             return
-        value = e.value(f"load {e.access(index)}{narrow}, ptr {place}, align 1{GUEST}")
+        value = load(e, narrow, offset, width // 8, index)
         e.push(type_, e.value(f"{'sext' if signed else 'zext'} {narrow} {value} to {type_}"))
 
     return lower
@@ -78,12 +125,10 @@ def _store(type_: str, bits: int, width: int) -> Lowering:
     def lower(e: Emitter, immediate: Any) -> None:
         _, offset, index = immediate
         value = e.pop()
-        place = address_of(e, offset, width // 8, index)
         if width == bits:
-            e.emit(f"store {e.access(index)}{type_} {value}, ptr {place}, align 1{GUEST}")
-            return
-        cut = e.value(f"trunc {type_} {value} to {narrow}")
-        e.emit(f"store {e.access(index)}{narrow} {cut}, ptr {place}, align 1{GUEST}")
+            store(e, type_, value, offset, width // 8, index)
+        else:
+            store(e, narrow, e.value(f"trunc {type_} {value} to {narrow}"), offset, width // 8, index)
 
     return lower
 

@@ -6,10 +6,9 @@ from __future__ import annotations
 from typing import Any
 
 from ..abi import VECTOR
-from ..builder import GUEST
 from ..emitter import Emitter
 from .lanes import BITS, CALL, ORDERS, SHAPES, WIDER, compare, each, lane_type, lanes_of, pop, push, shuffle
-from .memory import address_of
+from .memory import load, store
 from .registry import Lowering, lowers, register
 
 # Whole vectors --------------------------------------------------------------------------------------------------------
@@ -133,19 +132,17 @@ for _shape in SHAPES:
 @lowers("v128.load")
 def _load(e: Emitter, immediate: Any) -> None:
     _, offset, index = immediate
-    e.push(VECTOR, e.value(f"load {e.access(index)}{VECTOR}, ptr {address_of(e, offset, 16, index)}, align 1{GUEST}"))
+    e.push(VECTOR, load(e, VECTOR, offset, 16, index))
 
 
 @lowers("v128.store")
 def _store(e: Emitter, immediate: Any) -> None:
     _, offset, index = immediate
-    value = e.pop()
-    e.emit(f"store {e.access(index)}{VECTOR} {value}, ptr {address_of(e, offset, 16, index)}, align 1{GUEST}")
+    store(e, VECTOR, e.pop(), offset, 16, index)
 
 
 def _read(e: Emitter, immediate: Any, type_: str, width: int) -> str:
-    place = address_of(e, immediate[1], width, immediate[2])
-    return e.value(f"load {e.access(immediate[2])}{type_}, ptr {place}, align 1{GUEST}")
+    return load(e, type_, immediate[1], width, immediate[2])
 
 
 def _load_wider(source: str, sign: str) -> Lowering:
@@ -194,8 +191,7 @@ def _store_lane(shape: str) -> Lowering:
 
     def lower(e: Emitter, immediate: Any) -> None:
         value = e.value(f"extractelement {type_} {pop(e, shape)}, i32 {immediate[3]}")
-        place = address_of(e, immediate[1], BITS[shape] // 8, immediate[2])
-        e.emit(f"store {e.access(immediate[2])}{lane} {value}, ptr {place}, align 1{GUEST}")
+        store(e, lane, value, immediate[1], BITS[shape] // 8, immediate[2])
 
     return lower
 

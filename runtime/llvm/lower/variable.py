@@ -55,6 +55,6 @@ def _global_set(e: Emitter, index: Any) -> None:
     if type_.content.name in ("i32", "f32"):
         # The cell has eight bytes, the upper half zero, as the interpreter reads it.
         wide, value = e.widened(abi.ir_type(type_.content), value)
-        e.keep(wide, value, base, offset)
+        e.keep(wide, value, base, offset, e.seen())
     else:
-        e.keep(abi.ir_type(type_.content), value, base, offset)
+        e.keep(abi.ir_type(type_.content), value, base, offset, e.seen())

@@ -1,0 +1,79 @@
+"""The way out of a function that has met a guard page: which instruction of the guest it was, and where to go on."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from typing import Final
+
+import attrs
+
+from .handler import ERROR, LEAVE
+from .loader import Code, Tables
+from .sites import PRESERVED, STACK, Sites
+
+_RETURN: Final = 16
+_RESTORE: Final = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)(
+    ("PyErr_Restore", ctypes.pythonapi)
+)
+
+
+@attrs.define(eq=False)
+class Known:
+    """Code whose accesses may meet guard pages."""
+
+    start: int
+    size: int
+    tables: Tables
+    sites: Sites | None = None
+
+    @classmethod
+    def of(cls, code: Code, tables: Tables) -> Known:
+        """Of code in memory."""
+        return cls(code.start, code.size, tables)
+
+    def read(self) -> Sites:
+        """Its tables. Raises LoadError."""
+        if self.sites is None:
+            self.sites = Sites(self.tables)
+        return self.sites
+
+
+#: All of it, by its place in the handler's list.
+KNOWN: Final[dict[int, Known]] = {}
+#: By thread: the byte offset of the instruction that has met a guard page, and an error that came up on the way.
+#: Whoever entered the code takes it.
+MET: Final[dict[int, tuple[int, BaseException | None]]] = {}
+
+
+def find(address: int) -> None:
+    """Write where a thread is to go on, as the handler's `land` asks: the area at `address` has its registers. May be
+    asked again, for a signal's handler may raise anywhere in here."""
+    words = (ctypes.c_uint64 * 24).from_address(address)
+    rip = words[7]
+    known = next(each for each in list(KNOWN.values()) if 0 <= rip - each.start < each.size)
+    sites = known.read()
+    frame = sites.frame(rip - known.start)
+    registers = dict(zip((*PRESERVED, STACK), words[:7], strict=True))
+    top = registers[frame.base] + frame.offset
+    for number, offset in frame.saved.items():
+        registers[number] = ctypes.c_uint64.from_address(top + offset).value
+    for place, number in enumerate(PRESERVED):
+        words[LEAVE + place] = registers[number]
+    words[LEAVE + 6] = top
+    words[LEAVE + 7] = registers[_RETURN]
+    MET[threading.get_ident()] = sites.line(rip - known.start), _error(words)
+
+
+def _error(words: ctypes.Array[ctypes.c_uint64]) -> BaseException | None:
+    """What a signal's handler has raised in an earlier attempt."""
+    if not words[ERROR]:
+        return None
+    places = [words[ERROR + i] or None for i in range(3)]
+    words[ERROR] = 0
+    found: BaseException | None = None
+    try:
+        _RESTORE(*places)
+    except BaseException as error:  # whatever it was
+        found = error
+    return found

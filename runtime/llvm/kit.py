@@ -1,0 +1,49 @@
+"""Whether guard pages work on this system: tried in a process of its own, which a failure ends. What comes of it is the
+handler's code, which is kept like other code, so that later processes need neither the trial nor LLVM."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Final
+
+from .loader import LoadError
+from .process import START
+
+if TYPE_CHECKING:
+    from .cache import Cache
+
+#: Seconds that it may take.
+_PATIENCE: Final = 60.0
+
+
+def kit(cache: Cache | None) -> bytes:
+    """The handler's code, tried out. Raises LoadError where it doesn't work, and OSError."""
+    name = hashlib.blake2b(platform.release().encode(), digest_size=10).hexdigest()
+    if cache is not None:
+        kept = cache.extra(name)
+        if kept is not None:
+            return kept
+    made = _tried()
+    if cache is not None:
+        cache.keep_extra(name, made)
+    return made
+
+
+def _tried() -> bytes:
+    path = json.dumps([os.path.abspath(each) for each in sys.path])
+    command = [sys.executable or "python", "-I", "-c", START.format(f"{__package__}.trial"), "0", path]
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PATIENCE, cwd="/", process_group=0,
+            check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise LoadError("the trial takes too long") from None
+    if done.returncode or not done.stdout:
+        raise LoadError(f"the trial has failed ({done.returncode})")
+    return done.stdout
