@@ -9,11 +9,11 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Protocol, TypeAlias
 
-from ._engine import FuncType, Trap, TrapCode
+from ._engine import FuncType, Trap, TrapCode, ValType, Value
 from ._messages import Text
 
-#: One past the largest address and the largest length.
-ADDRESSES = 1 << 32
+#: Bits of addresses and lengths: of a guest's with 32-bit addresses, and of one's with 64.
+NARROW, WIDE = 32, 64
 
 #: Where something happens, for messages: `kv.get: parameter 'key'`.
 Where: TypeAlias = str
@@ -33,6 +33,13 @@ class Access(Protocol):
 
     def view(self, addr: int, size: int) -> AbstractContextManager[memoryview]:
         """The bytes themselves, pinned while the block lasts. Traps (OUT_OF_BOUNDS_MEMORY) outside of the memory."""
+
+    @property
+    def wide(self) -> bool:
+        """Whether the memory has 64-bit addresses."""
+
+    def reference(self, type_: ValType, value: Value) -> object:
+        """What Python has of a reference, functions and exceptions included."""
 
     def function(self, index: int, type_: FuncType) -> object:
         """The function at a table index. Traps with one of NO_TABLE, UNDEFINED_ELEMENT (past the table's end),

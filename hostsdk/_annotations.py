@@ -18,6 +18,7 @@ from ._cells import ArrayCell, BuffersParam, EnumWord, OptionalParam, OptionalWo
 from ._codecs import (
     BytesParam,
     CStrParam,
+    Direct,
     FuncParam,
     FuncWord,
     GuestType,
@@ -26,22 +27,66 @@ from ._codecs import (
     Param,
     PtrParam,
     PtrWord,
-    RefParam,
     Result,
     StrParam,
 )
-from ._engine import V128, CString, Ref, Scalar, Span
+from ._engine import (
+    ANYREF,
+    ARRAY,
+    ARRAYREF,
+    EQREF,
+    EXN,
+    EXNREF,
+    EXTERNREF,
+    FUNC,
+    I31,
+    I31REF,
+    STRUCT,
+    STRUCTREF,
+    V128,
+    Array,
+    CString,
+    Func,
+    I31Int,
+    Ref,
+    Scalar,
+    Span,
+    Struct,
+    WasmException,
+)
 from ._errors import SignatureError
 from ._layout import Cell, Forward, Record, Word, record
 from ._messages import Text
 from ._numbers import BY_SHAPE, NUMBERS, VECTOR, Number, Vector
-from ._types import Buffers, ByPointer, Count, FuncRef, OutBuffer, Ptr, Step, Tag
+from ._references import FuncRefWord, RefParam, RefWord
+from ._types import (
+    Buffers,
+    ByPointer,
+    Count,
+    FuncRef,
+    OutBuffer,
+    Ptr,
+    Size,
+    Step,
+    Tag,
+    TypedFuncRef,
+    i32,
+    i64,
+    u32,
+    u64,
+)
 
 #: An annotation, evaluated.
 Hint: TypeAlias = Any
 #: Records that are being laid out, around the one at hand.
 Within: TypeAlias = Mapping[type, Forward]
 
+#: References by the names that authors write, and classes of what a reference that isn't null refers to.
+_REFS = {
+    ANYREF: "AnyRef", EQREF: "EqRef", I31REF: "I31Ref", STRUCTREF: "StructRef", ARRAYREF: "ArrayRef", EXNREF: "ExnRef",
+    EXTERNREF: "ExternRef",
+}  # fmt: skip
+_HEAPS = {Struct: STRUCT, Array: ARRAY, I31Int: I31, WasmException: EXN, Func: FUNC}
 _NAMELESS: tuple[tuple[type, Text], ...] = ((int, Text.INT), (float, Text.FLOAT), (str, Text.STR))
 
 
@@ -53,6 +98,8 @@ class Place:
     function: str | None = None
     parameter: str | None = None
     field: str | None = None
+    #: Whether the guest's addresses are to have 64 bits.
+    wide: bool = attrs.field(default=False, eq=False, repr=False)
     locals: Mapping[str, object] = attrs.field(factory=dict, repr=False)
 
     def at(self, parameter: str) -> Place:
@@ -121,20 +168,31 @@ def _alias(hint: Hint) -> str:
                 return "Str" if text else "Bytes"
             case CString():
                 return "CStr"
-            case Ref():
-                return "ExternRef"
+            case Ref(type_):
+                return _REFS.get(type_, type_.name)
+            case Size(signed):
+                return "isize" if signed else "usize"
     return show(get_args(hint)[0])
 
 
-def _plain(hint: Hint) -> Hint:
-    """Without the names that a NewType or a type alias gives it."""
+def _plain(hint: Hint, place: Place) -> Hint:
+    """Without the names that a NewType or a type alias gives it, and an int of the guest's own size by its width."""
     while True:
         if isinstance(hint, NewType):
             hint = hint.__supertype__
         elif type(hint).__name__ == "TypeAliasType":  # typing's, or that of typing_extensions, which is another class
             hint = hint.__value__
         else:
-            return hint
+            break
+    size = next((mark for mark in _marks(hint)[0] if isinstance(mark, Size)), None)
+    if size is None:
+        return hint
+    return (i64 if size.signed else u64) if place.wide else (i32 if size.signed else u32)
+
+
+def sized(hint: Hint) -> bool:
+    """Whether an int of the guest's own size is in it."""
+    return any(isinstance(mark, Size) for mark in _marks(hint)[0]) or any(map(sized, get_args(hint)))
 
 
 def _marks(hint: Hint) -> tuple[tuple[object, ...], Hint]:
@@ -175,28 +233,28 @@ def refusal(hint: Hint, place: Place, otherwise: Text) -> SignatureError:
 
 def param_of(hint: Hint, place: Place) -> Param:
     """The codec of a parameter. Raises SignatureError."""
-    hint = _plain(hint)
+    hint = _plain(hint, place)
+    if (reference := ref_of(hint, place)) is not None:
+        return RefParam(reference)
     if isinstance(composed := composed_word(hint, place), EnumWord):
         return WordParam(composed)
     if (number := _number(hint)) is not None and ByPointer() not in _marks(hint)[0]:
         return WordParam(number) if isinstance(number, Vector) else NumberParam(number)
     where = str(place)
-    if (inner := _optional(hint)) is not None:
-        return OptionalParam(param_of(inner, place))
+    if (inner := _optional(hint, place)) is not None:
+        return OptionalParam(param_of(inner, place), place.wide)
     for mark in _marks(hint)[0]:
         match mark:
             case Buffers(out):
-                return BuffersParam(out, where)
+                return BuffersParam(out, where, place.wide)
             case ByPointer():
                 raise place.error(Text.STORED_PARAM)
             case Span(text):
-                return StrParam(where) if text else BytesParam(where)
+                return StrParam(where, place.wide) if text else BytesParam(where, place.wide)
             case CString():
-                return CStrParam(where)
-            case Ref():
-                return RefParam()
+                return CStrParam(where, place.wide)
     if hint is OutBuffer:
-        return OutParam(where)
+        return OutParam(where, place.wide)
     match word := word_of(hint, place):
         case PtrWord():
             return PtrParam(word, where)
@@ -207,14 +265,14 @@ def param_of(hint: Hint, place: Place) -> Param:
 
 def word_of(hint: Hint, place: Place, within: Within = MappingProxyType({})) -> Word | None:
     """A number, pointer or function reference; None for anything else. Raises SignatureError for what it points to."""
-    hint = _plain(hint)
+    hint = _plain(hint, place)
     if origin_of(hint) is Ptr:
-        target = _plain(get_args(hint)[0])
+        target = _plain(get_args(hint)[0], place)
         # The record around the pointer isn't laid out yet, and a pointer needs its layout only when it is used.
         around = within.get(target) if isinstance(target, type) else None
-        return PtrWord(cell_of(target, place, within) if around is None else around)
+        return PtrWord(cell_of(target, place, within) if around is None else around, place.wide)
     if origin_of(hint) is FuncRef:
-        return FuncWord(guest_type(hint, place, within))
+        return FuncWord(guest_type(hint, place, within), place.wide)
     return composed_word(hint, place, within) or _number(hint)
 
 
@@ -223,46 +281,66 @@ def composed_word(hint: Hint, place: Place, within: Within = MappingProxyType({}
     base, number = _marks(hint)[1], _number(hint)
     if number is not None and isinstance(base, type) and issubclass(base, (enum.IntEnum, enum.IntFlag)):
         return EnumWord(base, number)
-    inner = _optional(hint)
+    inner = _optional(hint, place)
     word = None if inner is None else word_of(inner, place, within)
-    return OptionalWord(word) if isinstance(word, (PtrWord, FuncWord)) else None
+    return OptionalWord(word, place.wide) if isinstance(word, (PtrWord, FuncWord)) else None
 
 
-def _optional(hint: Hint) -> Hint | None:
-    """The T of `T | None`, where T is something with an address."""
+def ref_of(hint: Hint, place: Place, within: Within = MappingProxyType({})) -> RefWord | None:
+    """A reference of a reference type; None for anything else. Raises SignatureError for the type of a function."""
+    for mark in _marks(hint)[0]:
+        if isinstance(mark, Ref):
+            return RefWord(mark.type, _alias(hint))
+    inner = _or_none(hint)
+    base = hint if inner is None else _plain(inner, place)
+    if origin_of(base) is TypedFuncRef:
+        return FuncRefWord.of(guest_type(base, place, within), inner is not None)
+    heap = _HEAPS.get(base) if isinstance(base, type) else None
+    return None if heap is None else RefWord(heap.ref(inner is not None), show(hint))
+
+
+def _or_none(hint: Hint) -> Hint | None:
+    """The T of `T | None`."""
     if origin_of(hint) not in (Union, types.UnionType):
         return None
     others = [part for part in get_args(hint) if part is not type(None)]
-    if len(others) != 1 or len(get_args(hint)) != 2:
+    return others[0] if len(others) == 1 and len(get_args(hint)) == 2 else None
+
+
+def _optional(hint: Hint, place: Place) -> Hint | None:
+    """The T of `T | None`, where T is something with an address."""
+    found = _or_none(hint)
+    if found is None:
         return None
-    inner = _plain(others[0])
+    inner = _plain(found, place)
     has_address = origin_of(inner) in (Ptr, FuncRef) or any(isinstance(m, CString) for m in _marks(inner)[0])
     return inner if has_address else None
 
 
 def guest_type(hint: Hint, place: Place, within: Within = MappingProxyType({})) -> GuestType:
     """The type of a guest function, from `FuncRef[[...], ...]`. Raises SignatureError."""
-    if origin_of(hint) is not FuncRef:
+    if origin_of(hint) not in (FuncRef, TypedFuncRef):
         raise refusal(hint, place, Text.NOT_WASM)
     params, result = get_args(hint)
     if not isinstance(params, (list, tuple)):
         raise place.error(Text.OPEN_FUNCREF)
-    words = []
+    words: list[Word | RefWord] = []
     for param in params:
-        word = word_of(param, place, within)
+        word = ref_of(_plain(param, place), place, within) or word_of(param, place, within)
         if word is None:
             raise refusal(param, place, Text.FUNCREF_PARAM)
         words.append(word)
-    return GuestType(tuple(words), _guest_results(_plain(result), place))
+    return GuestType(tuple(words), _guest_results(_plain(result, place), place))
 
 
-def _guest_results(hint: Hint, place: Place) -> Number | tuple[Number, ...] | None:
+def _guest_results(hint: Hint, place: Place) -> Direct | tuple[Direct, ...] | None:
     if hint in (None, type(None)):
         return None
     several = origin_of(hint) is tuple
-    numbers = []
+    numbers: list[Direct] = []
     for part in items(hint, place) if several else (hint,):
-        number = _number(_plain(part))
+        part = _plain(part, place)
+        number = ref_of(part, place) or _number(part)
         if number is None:
             raise refusal(part, place, Text.FUNCREF_RESULT)
         numbers.append(number)
@@ -279,7 +357,7 @@ def items(hint: Hint, place: Place) -> tuple[Hint, ...]:
 
 def cell_of(hint: Hint, place: Place, within: Within = MappingProxyType({})) -> Cell:
     """What lies behind a pointer or in a record. `within` are the records around it. Raises SignatureError."""
-    hint = _plain(hint)
+    hint = _plain(hint, place)
     word = word_of(hint, place, within)
     if word is not None:
         return word
@@ -329,7 +407,7 @@ def _tagged(number: Hint, cases: Mapping[int, type], place: Place, within: Withi
 
 def results_of(hint: Hint, place: Place) -> tuple[tuple[Result, ...], bool]:
     """The results of a host function, and whether it gives a tuple. Raises SignatureError."""
-    hint = _plain(hint)
+    hint = _plain(hint, place)
     if hint in (None, type(None), typing.NoReturn, typing.Never):
         return (), False
     if origin_of(hint) is tuple:
@@ -338,7 +416,9 @@ def results_of(hint: Hint, place: Place) -> tuple[tuple[Result, ...], bool]:
 
 
 def _result(hint: Hint, place: Place) -> Result:
-    hint = _plain(hint)
+    hint = _plain(hint, place)
+    if (reference := ref_of(hint, place)) is not None:
+        return Result(reference)
     marks, base = _marks(hint)
     if ByPointer() in marks:
         number = _number(hint)

@@ -10,11 +10,12 @@ from typing import Any
 
 import attrs
 
-from ._engine import FuncType, HostFunc, MemInst, RuntimeInstance, TableInst, TagInst, Trap, TrapCode, WasmFunc
+from ._engine import I64, FuncType, HostFunc, MemInst, RuntimeInstance, TableInst, TagInst, Trap, TrapCode, WasmFunc
 from ._errors import MissingExport
 from ._messages import Text
+from ._references import callable_as
 from ._resources import ResourceTable
-from ._types import FuncRef
+from ._types import FuncRef, TypedFuncRef
 
 MEMORY = "memory"
 TABLE = "__indirect_function_table"
@@ -33,6 +34,11 @@ class Binding:
     def _instance(self, caller: RuntimeInstance | None) -> RuntimeInstance | None:
         return self.guest if caller is None else caller
 
+    def wide(self, caller: RuntimeInstance | None) -> bool:
+        """Whether the memory that the calling instance exports has 64-bit addresses."""
+        memory = self.memory(caller)
+        return memory is not None and memory.address is I64
+
     def memory(self, caller: RuntimeInstance | None) -> MemInst | None:
         """The memory that the calling instance exports; None where it exports none."""
         instance = self._instance(caller)
@@ -50,7 +56,7 @@ class Binding:
         func = table.elems[index]
         if not isinstance(func, (WasmFunc, HostFunc)):
             raise Trap(TrapCode.UNINITIALIZED_ELEMENT, Text.NULL_ELEMENT(index=index))
-        if func.type != type_:
+        if not callable_as(func.type, type_):
             raise Trap(TrapCode.INDIRECT_CALL_TYPE, Text.OTHER_TYPE(index=index, have=func.type, want=type_))
         return func
 
@@ -62,15 +68,20 @@ class Binding:
             raise MissingExport(Text.NO_TAG(name=name))
         return found
 
-    def target(self, caller: RuntimeInstance | None, ref: FuncRef[Any, Any]) -> WasmFunc | HostFunc:
-        """What a reference names. Traps as `table_function` does; raises MissingExport for a name without a function
-        of this type."""
+    def target(
+        self, caller: RuntimeInstance | None, ref: FuncRef[Any, Any], type_: FuncType
+    ) -> WasmFunc | HostFunc:
+        """What a reference names, a function that can be called as `type_`. Traps as `table_function` does; raises
+        MissingExport for a name without a function of this type."""
+        if isinstance(ref, TypedFuncRef):
+            found: WasmFunc | HostFunc = ref.inst
+            return found
         if ref.name is None:
-            return self.table_function(caller, ref.index or 0, ref.callee.type)
+            return self.table_function(caller, ref.index or 0, type_)
         instance = self._instance(caller)
         func = None if instance is None else instance.exports.get(ref.name)
         if not isinstance(func, (WasmFunc, HostFunc)):
             raise MissingExport(Text.NO_EXPORT(name=ref.name))
-        if func.type != ref.callee.type:
-            raise MissingExport(Text.EXPORT_TYPE(name=ref.name, have=func.type, want=ref.callee.type))
+        if not callable_as(func.type, type_):
+            raise MissingExport(Text.EXPORT_TYPE(name=ref.name, have=func.type, want=type_))
         return func

@@ -19,9 +19,11 @@ from ._engine import (
     call_back,
     restore_stack_pointer,
     stack_pointer,
+    types_match,
 )
 from ._errors import MissingExport
 from ._ops import Operation
+from ._references import check_references
 from ._restart import answer
 from ._types import FuncRef, Op, P, W
 
@@ -64,13 +66,13 @@ class CallOp(Operation[W]):
                 record.fail(entry, error)
                 raise
         values: tuple[Value, ...] = answer(entry)
-        return cast("W", self.func.callee.lift(tuple(values), ctx))
+        return cast("W", self.func.callee.on(ctx).lift(tuple(values), ctx))
 
     def _pointer(self, ctx: Context[Any]) -> Value:
         """Where the callee's stack stands before the call: nobody else puts it back if the function catches what the
         callee threw."""
         try:
-            self._callee = ctx._binding.target(ctx._caller, self.func)
+            self._callee = _target(ctx, self.func)
         except (Trap, MissingExport):
             self._callee = None  # the call itself says so
             return None
@@ -79,7 +81,7 @@ class CallOp(Operation[W]):
     def _put_back(self, ctx: Context[Any], pointer: Value) -> None:
         if pointer is not None:
             try:
-                restore_stack_pointer(ctx._binding.target(ctx._caller, self.func), pointer)
+                restore_stack_pointer(_target(ctx, self.func), pointer)
             except (Trap, MissingExport):
                 return  # the guest has removed the function meanwhile, and what it was can't be told
 
@@ -91,8 +93,8 @@ class CallOp(Operation[W]):
         if not fresh:
             values, record.inbox = record.inbox, None
             return values or ()
-        func = self._callee or ctx._binding.target(ctx._caller, self.func)
-        args = self.func.callee.lower(self.args)
+        func = self._callee or _target(ctx, self.func)
+        args = _lower(ctx, self.func, self.args, func.type)
         return call_back(ctx._ctx, func, args, ctx._now.manner.scheduled)
 
 
@@ -111,12 +113,28 @@ class TailCallRequest:
     def resolve(self, ctx: Context[Any], results: FuncType) -> tuple[WasmFunc | HostFunc, tuple[object, ...]]:
         """The function and its canonical arguments. Traps as `call` does; raises TypeError where its results are
         not those of the function that it is called in place of."""
-        if self.func.callee.type.results != results.results:
+        func = _target(ctx, self.func)
+        if not types_match(func.type.results, results.results):
             raise TypeError(
-                f"tail_call: {self.func!r} gives {self.func.callee.type.results}, but the function that it is called "
+                f"tail_call: {self.func!r} gives {func.type.results}, but the function that it is called "
                 f"in place of gives {results.results}"
             )
-        return ctx._binding.target(ctx._caller, self.func), self.func.callee.lower(self.args)
+        return func, _lower(ctx, self.func, self.args, func.type)
+
+
+def _target(ctx: Context[Any], ref: FuncRef[Any, Any]) -> WasmFunc | HostFunc:
+    """What a reference names, as this guest has it."""
+    return ctx._binding.target(ctx._caller, ref, ref.callee.on(ctx).type)
+
+
+def _lower(
+    ctx: Context[Any], ref: FuncRef[Any, Any], args: tuple[object, ...], type_: FuncType
+) -> tuple[Value, ...]:
+    """The arguments of a call, canonical. Raises ConversionError."""
+    callee = ref.callee.on(ctx)
+    made = callee.lower(args)
+    check_references(type_, callee.type, made, callee.text)
+    return made
 
 
 def tail_call(func: FuncRef[P, W], *args: P.args, **kw: P.kwargs) -> W:

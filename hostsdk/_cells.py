@@ -14,17 +14,13 @@ from typing import Any
 import attrs
 
 from ._access import Access, Where, check
-from ._codecs import Param, Plain, Settled, Worded
+from ._codecs import ADDRESS, Param, Plain, Settled, Worded, address_type
 from ._engine import OutSpan, ParamShape, Span, Trap, TrapCode, Value
 from ._errors import ConversionError
-from ._layout import Cell, Word, up
+from ._layout import Cell, Word, pointer_size, up
 from ._messages import Text
-from ._numbers import NUMBERS, Number
+from ._numbers import Number
 from ._types import OutBuffer
-
-_U32 = NUMBERS["u32"]
-#: Bytes of an address and a length, one behind the other: C's struct iovec.
-PAIR = 8
 
 
 @attrs.frozen
@@ -121,6 +117,7 @@ class OptionalWord:
     """A pointer or function reference that may be null: 0 is None."""
 
     word: Word
+    wide: bool = False
 
     @property
     def text(self) -> str:
@@ -140,7 +137,7 @@ class OptionalWord:
     @property
     def shape(self) -> ParamShape:
         """For the engine: a plain address, since it may lie nowhere."""
-        return _U32.shape
+        return ADDRESS[self.wide].shape
 
     def lift(self, value: Value, access: Access) -> object:
         """The pointer, or None."""
@@ -152,11 +149,11 @@ class OptionalWord:
 
     def unpack(self, data: bytes, at: int, access: Access) -> object:
         """The pointer that lies at `at`, or None."""
-        return self.lift(_U32.unpack(data, at, access), access)
+        return self.lift(ADDRESS[self.wide].unpack(data, at, access), access)
 
     def pack(self, value: object, what: str) -> bytes:
         """The address, as bytes."""
-        return _U32.pack(self.lower(value, what), what)
+        return ADDRESS[self.wide].pack(self.lower(value, what), what)
 
 
 @attrs.frozen
@@ -228,6 +225,7 @@ class OptionalParam:
     """An address that may be 0, and then nothing is looked at."""
 
     param: Param
+    wide: bool = False
 
     @property
     def text(self) -> str:
@@ -237,7 +235,7 @@ class OptionalParam:
     @property
     def shape(self) -> ParamShape:
         """For the engine: a plain address, since it may lie nowhere."""
-        return _U32.shape
+        return ADDRESS[self.wide].shape
 
     def decode(self, raw: Sequence[Value], at: int, access: Access) -> Plain:
         """None for 0, else what the parameter is otherwise."""
@@ -258,6 +256,7 @@ class BuffersParam:
 
     out: bool
     where: Where
+    wide: bool = False
 
     @property
     def text(self) -> str:
@@ -267,20 +266,23 @@ class BuffersParam:
     @property
     def shape(self) -> ParamShape:
         """For the engine: two values."""
-        return OutSpan() if self.out else Span()
+        address = address_type(self.wide)
+        return OutSpan(address) if self.out else Span(address=address)
 
     def decode(self, raw: Sequence[Value], at: int, access: Access) -> Plain:
         """Copies, or the checked rooms. Traps where the list or one of its buffers lies outside, and where all
         together are more than the memory: the guest has named the same bytes again and again."""
         addr: Settled = raw[at]
         count: Settled = raw[at + 1]
-        check(access, addr, count * PAIR, 4, self.where)
-        table = access.read(addr, count * PAIR)
+        # C's struct iovec: an address and a length, one behind the other.
+        number, part = ADDRESS[self.wide], pointer_size(self.wide)
+        check(access, addr, count * 2 * part, part, self.where)
+        table = access.read(addr, count * 2 * part)
         pairs: list[tuple[Any, Any]] = []
         total, limit = 0, access.size()
-        for place in range(0, len(table), PAIR):
-            start: Settled = _U32.unpack(table, place, access)
-            size: Settled = _U32.unpack(table, place + 4, access)
+        for place in range(0, len(table), 2 * part):
+            start: Settled = number.unpack(table, place, access)
+            size: Settled = number.unpack(table, place + part, access)
             check(access, start, size, 1, self.where)
             total += size
             if total > limit:

@@ -13,27 +13,28 @@ from typing import Any, ClassVar, Protocol, TypeAlias
 
 import attrs
 
-from ._access import Access, Where, check
+from ._access import NARROW, WIDE, Access, Where, check
 from ._engine import (
-    EXTERNREF,
     I32,
+    I64,
     CString,
     FuncIndex,
     FuncType,
     OutSpan,
     ParamShape,
     Pointer,
-    Ref,
     Span,
     Trap,
     TrapCode,
     ValType,
     Value,
+    flat,
 )
 from ._errors import ConversionError, InvalidText, ResultError
-from ._layout import POINTER_SIZE, Cell, Word
+from ._layout import Cell, Word, pointer_size
 from ._messages import Text
 from ._numbers import NUMBERS, Number
+from ._references import RefWord
 from ._types import Callee, FuncRef, OutBuffer, Ptr
 
 #: Plain data: None, bool, int, float, str, bytes and tuples of them.
@@ -41,7 +42,8 @@ Plain: TypeAlias = object
 #: A canonical value whose type the signature has settled: nothing is asked a second time.
 Settled: TypeAlias = Any
 
-_U32 = NUMBERS["u32"]
+#: What an address is passed as, by whether it is wide.
+ADDRESS = {False: NUMBERS["u32"], True: NUMBERS["u64"]}
 #: Bytes read at a time in search of a string's end, at first.
 _CHUNK = 64
 
@@ -54,8 +56,17 @@ class PtrWord:
     """An address of a `target`."""
 
     target: Cell
-    size: int = POINTER_SIZE
-    align: int = POINTER_SIZE
+    wide: bool = False
+
+    @property
+    def size(self) -> int:
+        """An address's."""
+        return pointer_size(self.wide)
+
+    @property
+    def align(self) -> int:
+        """An address's."""
+        return pointer_size(self.wide)
 
     @property
     def text(self) -> str:
@@ -65,26 +76,26 @@ class PtrWord:
     @property
     def shape(self) -> Pointer:
         """For the engine."""
-        return Pointer(self.target.size, self.target.align)
+        return Pointer(self.target.size, self.target.align, address_type(self.wide))
 
     def lift(self, value: Value, access: Access) -> object:
         """The pointer. Whether something lies there is seen when it is used."""
         addr: Settled = value
-        return Ptr[Any](addr, self.target, access)
+        return Ptr[Any](addr, self.target, access, WIDE if self.wide else NARROW)
 
     def lower(self, value: object, what: str) -> Value:
         """The address."""
         if not isinstance(value, Ptr):
             raise _kind(self, value, what)
-        return _U32.lower(value.addr, what)
+        return ADDRESS[self.wide].lower(value.addr, what)
 
     def unpack(self, data: bytes, at: int, access: Access) -> object:
         """The pointer that lies at `at`."""
-        return self.lift(_U32.unpack(data, at, access), access)
+        return self.lift(ADDRESS[self.wide].unpack(data, at, access), access)
 
     def pack(self, value: object, what: str) -> bytes:
         """The address, as bytes."""
-        return _U32.pack(self.lower(value, what), what)
+        return ADDRESS[self.wide].pack(self.lower(value, what), what)
 
 
 @attrs.frozen
@@ -92,8 +103,17 @@ class FuncWord:
     """An index into the function table."""
 
     callee: Callee
-    size: int = POINTER_SIZE
-    align: int = POINTER_SIZE
+    wide: bool = False
+
+    @property
+    def size(self) -> int:
+        """An address's."""
+        return pointer_size(self.wide)
+
+    @property
+    def align(self) -> int:
+        """An address's."""
+        return pointer_size(self.wide)
 
     @property
     def text(self) -> str:
@@ -103,7 +123,7 @@ class FuncWord:
     @property
     def shape(self) -> FuncIndex:
         """For the engine."""
-        return FuncIndex(self.callee.type)
+        return FuncIndex(self.callee.type, address_type(self.wide))
 
     def lift(self, value: Value, access: Access) -> object:
         """The reference. Looked up when it is called."""
@@ -116,15 +136,20 @@ class FuncWord:
             raise _kind(self, value, what)
         if value.index is None:
             raise ConversionError(Text.NO_INDEX(what=what, value=repr(value)))
-        return _U32.lower(value.index, what)
+        return ADDRESS[self.wide].lower(value.index, what)
 
     def unpack(self, data: bytes, at: int, access: Access) -> object:
         """The reference that lies at `at`."""
-        return self.lift(_U32.unpack(data, at, access), access)
+        return self.lift(ADDRESS[self.wide].unpack(data, at, access), access)
 
     def pack(self, value: object, what: str) -> bytes:
         """The index, as bytes."""
-        return _U32.pack(self.lower(value, what), what)
+        return ADDRESS[self.wide].pack(self.lower(value, what), what)
+
+
+def address_type(wide: bool) -> ValType:
+    """What an address is passed as."""
+    return I64 if wide else I32
 
 
 def _kind(word: Word, value: object, what: str) -> ConversionError:
@@ -132,22 +157,28 @@ def _kind(word: Word, value: object, what: str) -> ConversionError:
     return ConversionError(Text.KIND(what=what, type=word.text, want=f"a {want}", value=reprlib.repr(value)))
 
 
+#: What a function gives straight away, not through a pointer.
+Direct: TypeAlias = Number | RefWord
+
+
 @attrs.frozen
 class GuestType:
-    """The type of a guest function: the `Callee` behind every FuncRef. `results` is one Number, a tuple of them, or
-    None for nothing: as an author writes it."""
+    """The type of a guest function: the `Callee` behind every FuncRef. `results` is one number or reference, a tuple of
+    them, or None for nothing: as an author writes it."""
 
-    params: tuple[Word, ...]
-    results: Number | tuple[Number, ...] | None
+    params: tuple[Word | RefWord, ...]
+    results: Direct | tuple[Direct, ...] | None
+    #: The type that a guest with 64-bit addresses has of it.
+    wide: GuestType | None = attrs.field(default=None, eq=False, repr=False)
     text: str = attrs.field(init=False)
     type: FuncType = attrs.field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        numbers: tuple[Number, ...]
+        numbers: tuple[Direct, ...]
         match self.results:
             case None:
                 numbers, result = (), "None"
-            case Number():
+            case Number() | RefWord():
                 numbers, result = (self.results,), self.results.text
             case _:
                 numbers, result = self.results, f"tuple[{', '.join(n.text for n in self.results) or '()'}]"
@@ -155,6 +186,10 @@ class GuestType:
         object.__setattr__(self, "text", text)
         type_ = FuncType(tuple(_valtype(p) for p in self.params), tuple(n.shape.type for n in numbers))
         object.__setattr__(self, "type", type_)
+
+    def on(self, access: Access) -> GuestType:
+        """The same for a guest whose addresses are as wide as this one's."""
+        return self.wide if self.wide is not None and access.wide else self
 
     def lower(self, args: tuple[object, ...]) -> tuple[Value, ...]:
         """Canonical values of the arguments. Raises ConversionError."""
@@ -168,14 +203,16 @@ class GuestType:
         match self.results:
             case None:
                 return None
-            case Number():
+            case Number() | RefWord():
                 return self.results.lift(values[0], access)
             case _:
                 return tuple([n.lift(v, access) for n, v in zip(self.results, values, strict=True)])
 
 
-def _valtype(word: Word) -> ValType:
-    return word.shape.type if isinstance(word, Number) else I32
+def _valtype(word: Word | RefWord) -> ValType:
+    # What a pointer points to may not be laid out yet.
+    wide: bool | None = getattr(word, "wide", None)
+    return flat(word.shape)[0] if wide is None else address_type(wide)
 
 
 # ---- parameters -----------------------------------------------------------------------------------------------------
@@ -232,22 +269,6 @@ class NumberParam(Copied):
     def show(self, plain: Plain) -> str:
         """The number."""
         return repr(plain)
-
-
-@attrs.frozen
-class RefParam(Copied):
-    """An external reference. Any object; a call that holds one that isn't plain data can't be saved."""
-
-    text: ClassVar[str] = "ExternRef"
-    shape: ClassVar[ParamShape] = Ref(EXTERNREF)
-
-    def decode(self, raw: Sequence[Value], at: int, access: Access) -> Plain:
-        """The object."""
-        return raw[at]
-
-    def show(self, plain: Plain) -> str:
-        """The object's type: its repr may be anything."""
-        return f"<{type(plain).__name__}>"
 
 
 class Worded:
@@ -309,8 +330,13 @@ class BytesParam(Copied):
     """Bytes by address and length, copied."""
 
     where: Where
+    wide: bool = False
     text: ClassVar[str] = "Bytes"
-    shape: ClassVar[ParamShape] = Span()
+
+    @property
+    def shape(self) -> ParamShape:
+        """For the engine."""
+        return Span(address=address_type(self.wide))
 
     def decode(self, raw: Sequence[Value], at: int, access: Access) -> Plain:
         """The copy."""
@@ -326,8 +352,13 @@ class StrParam(Copied):
     """Text by address and length, copied and checked."""
 
     where: Where
+    wide: bool = False
     text: ClassVar[str] = "Str"
-    shape: ClassVar[ParamShape] = Span(text=True)
+
+    @property
+    def shape(self) -> ParamShape:
+        """For the engine."""
+        return Span(text=True, address=address_type(self.wide))
 
     def decode(self, raw: Sequence[Value], at: int, access: Access) -> Plain:
         """The text."""
@@ -343,8 +374,13 @@ class CStrParam(Copied):
     """Text up to a zero byte, copied and checked."""
 
     where: Where
+    wide: bool = False
     text: ClassVar[str] = "CStr"
-    shape: ClassVar[ParamShape] = CString()
+
+    @property
+    def shape(self) -> ParamShape:
+        """For the engine."""
+        return CString(address_type(self.wide))
 
     def decode(self, raw: Sequence[Value], at: int, access: Access) -> Plain:
         """The text."""
@@ -361,8 +397,13 @@ class OutParam:
     """Room to fill: plain data is address and size."""
 
     where: Where
+    wide: bool = False
     text: ClassVar[str] = "OutBuffer"
-    shape: ClassVar[ParamShape] = OutSpan()
+
+    @property
+    def shape(self) -> ParamShape:
+        """For the engine."""
+        return OutSpan(address_type(self.wide))
 
     def decode(self, raw: Sequence[Value], at: int, access: Access) -> Plain:
         """Address and size, checked."""
@@ -423,9 +464,10 @@ def cstring(access: Access, addr: int, limit: int, where: Where) -> str:
 
 @attrs.frozen
 class Result:
-    """One result: a number that is returned, or anything with a layout that is stored through a pointer."""
+    """One result: a number or reference that is returned, or anything with a layout that is stored through a
+    pointer."""
 
-    cell: Cell
+    cell: Cell | RefWord
     stored: bool = False
 
 
@@ -447,7 +489,9 @@ def encoder(results: Sequence[Result], several: bool, params: int, where: Where)
         writes: list[bytes] = []
         for result, part in zip(results, values, strict=True):
             try:
-                if result.stored:
+                if isinstance(result.cell, RefWord):
+                    direct.append(result.cell.lower(part, where))
+                elif result.stored:
                     writes.append(result.cell.pack(part, where))
                 elif isinstance(result.cell, Number):
                     direct.append(result.cell.lower(part, where))

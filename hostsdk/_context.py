@@ -27,8 +27,11 @@ from ._engine import (
     State,
     StateError,
     TagInst,
+    ValType,
+    Value,
     WaitSet,
     make_exit,
+    value_out,
 )
 from ._frozen import freeze, thaw
 from ._memory import GuestMemory
@@ -236,6 +239,16 @@ class Context(Generic[S]):
             view.release()
             memory.unpin()
             call.pins -= 1
+
+    @property
+    def wide(self) -> bool:
+        """Whether the guest's memory has 64-bit addresses."""
+        return self._binding.wide(self._caller)
+
+    def reference(self, type_: ValType, value: Value) -> object:
+        """What Python has of a reference."""
+        owner: Any = self._binding.owner
+        return value_out(type_, value, owner._store)
 
     def function(self, index: int, type_: FuncType) -> object:
         """The function at an index of the guest's function table. Traps in four ways; see `Access`."""

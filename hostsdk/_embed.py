@@ -12,6 +12,7 @@ from ._annotations import Place, guest_type
 from ._binding import Binding
 from ._engine import (
     V128,
+    ByType,
     Counters,
     Engine,
     ExitRequested,
@@ -42,17 +43,16 @@ from ._engine import (
     snapshot,
 )
 from ._engine import Returned as RuntimeReturned
-from ._enter import BoundFunction
 from ._errors import MissingExport
 from ._execution import Execution
 from ._exports import Export, Exports, export_class
+from ._functions import Functions
 from ._loaded import Module
 from ._messages import Text
 from ._module import HostModule
 from ._outcomes import Returned, stopped
 from ._resource_kinds import load_resources
 from ._resources import ResourceTable
-from ._signature import FunctionSpec
 from ._trace import Trace, implied
 from ._types import FuncRef, P, W, Wasm
 
@@ -200,9 +200,8 @@ class Instance:
         self._closed = False
         self._bindings: list[Binding] = []
         self._store: Store = Store(engine if trace is None or sharing is not None else trace.engine(engine), limits)
-        #: What may be imported, and what has been: each function is bound when it is first asked for.
-        self._specs: dict[tuple[str, str], tuple[FunctionSpec, Binding]] = {}
-        self._functions: dict[tuple[str, str], BoundFunction] = {}
+        #: Of all host modules.
+        self._functions = Functions(trace)
         self._tags: dict[tuple[str, str], TagInst] = {}
         for host in hosts:
             state = host.make_state() if sharing is None else sharing.state(host)
@@ -210,20 +209,11 @@ class Instance:
             self._bindings.append(binding)
             self._tags.update({(host.name, name): tag for name, tag in host.tags.items()})
             for name, spec in host.functions.items():
-                if (host.name, name) in self._specs:
-                    raise ValueError(f"two host modules have a function {host.name}.{name}")
-                self._specs[host.name, name] = spec, binding
+                self._functions.add(host.name, name, spec, binding)
 
-    def _bound(self, module: str, name: str) -> BoundFunction | None:
-        found = self._functions.get((module, name))
-        if found is None and (module, name) in self._specs:
-            bind = BoundFunction if self._trace is None else self._trace.bind
-            found = self._functions[module, name] = bind(*self._specs[module, name])
-        return found
-
-    def _look_up(self, imports: Imports) -> Callable[[str, str], Any]:
-        def find(module: str, name: str) -> Any:
-            bound = self._bound(module, name)
+    def _look_up(self, imports: Imports) -> ByType:
+        def find(module: str, name: str, type_: object) -> Any:
+            bound = self._functions.find(module, name, type_)
             if bound is not None:
                 return bound.func
             if (module, name) in self._tags:
@@ -233,7 +223,7 @@ class Instance:
                 return given.func.inst
             return given.inst if isinstance(given, (Func, Memory, Table, Global)) else given
 
-        return find
+        return ByType(find)
 
     def _linked(self, raw: RuntimeInstance) -> None:
         self._raw = raw
@@ -478,7 +468,7 @@ class Instance:
         self = cls.__new__(cls)
 
         def find(module: str, name: str, type_: FuncType) -> HostFunc | None:
-            bound = self._bound(module, name)
+            bound = self._functions.find(module, name, type_)
             return None if bound is None else bound.func
 
         def find_tag(module: str, name: str, type_: TagType) -> TagInst | None:

@@ -11,24 +11,52 @@ from typing import Any
 from ._access import Access
 from ._annotations import Hint, Place, word_of
 from ._codecs import FuncWord, Plain, PtrWord
-from ._engine import V128
+from ._engine import FUNCREF, V128, Array, Func, FuncHandle, I31Int, Struct, WasmException
 from ._errors import ConversionError
 from ._messages import Text
-from ._types import FuncRef, Ptr, f32, f64, i8, i16, i32, i64, u8, u16, u32, u64
+from ._types import (
+    AnyRef,
+    ArrayRef,
+    EqRef,
+    ExnRef,
+    ExternRef,
+    FuncRef,
+    I31Ref,
+    Ptr,
+    StructRef,
+    TypedFuncRef,
+    f32,
+    f64,
+    i8,
+    i16,
+    i32,
+    i64,
+    u8,
+    u16,
+    u32,
+    u64,
+)
 
 _NAMES: dict[str, Hint] = {
     "i8": i8, "u8": u8, "i16": i16, "u16": u16, "i32": i32, "u32": u32, "i64": i64, "u64": u64, "f32": f32, "f64": f64,
-    "V128": V128, "bool": bool, "tuple": tuple, "Ptr": Ptr, "FuncRef": FuncRef,
-}
+    "V128": V128, "bool": bool, "tuple": tuple, "Ptr": Ptr, "FuncRef": FuncRef, "TypedFuncRef": TypedFuncRef,
+    "AnyRef": AnyRef, "ArrayRef": ArrayRef, "EqRef": EqRef, "ExnRef": ExnRef, "ExternRef": ExternRef, "I31Ref": I31Ref,
+    "StructRef": StructRef, "Array": Array, "Func": Func, "I31Int": I31Int, "Struct": Struct,
+    "WasmException": WasmException,
+}  # fmt: skip
 
 
 def freeze(value: object) -> Plain:
-    """`value` as a tuple that `thaw` understands. A Ptr, FuncRef or V128 becomes plain data, anything else stays inside
-    as it is. Raises ConversionError for a pointer to a record: keep its address."""
+    """`value` as a tuple that `thaw` understands. A Ptr, FuncRef, V128 or function becomes plain data, anything else
+    stays inside as it is. Raises ConversionError for a pointer to a record: keep its address."""
     match value:
         case Ptr():
             _read(value.text, value)
             return ("ptr", value.text, value.addr)
+        case TypedFuncRef():
+            return ("typed", value.callee.text, value.inst)
+        case FuncHandle():
+            return ("ref", value.inst)
         case FuncRef():
             return ("func", value.callee.text, value.index, value.name)
         case V128():
@@ -41,13 +69,19 @@ def thaw(frozen: Plain, access: Access) -> object:
     """What `freeze` was given. Raises ConversionError for what `freeze` never made."""
     match frozen:
         case ("ptr", str(text), int(addr)):
-            word = _read(text, frozen)
+            word = _read(text, frozen, access.wide)
             if isinstance(word, PtrWord):
-                return Ptr[Any](addr, word.target, access)
+                return word.lift(addr, access)
         case ("func", str(text), (int() | None) as index, (str() | None) as name):
-            word = _read(text, frozen)
+            word = _read(text, frozen, access.wide)
             if isinstance(word, FuncWord):
                 return FuncRef[Any, Any](index, name, word.callee)
+        case ("typed", str(text), inst):
+            word = _read(text, frozen, access.wide)
+            if isinstance(word, FuncWord):
+                return TypedFuncRef[Any, Any](None, None, word.callee, inst)
+        case ("ref", inst):
+            return access.reference(FUNCREF, inst)
         case ("v128", bytes(raw)):
             return V128(raw)
         case ("value", value):
@@ -55,9 +89,9 @@ def thaw(frozen: Plain, access: Access) -> object:
     raise ConversionError(Text.FROZEN(value=repr(frozen)))
 
 
-def _read(text: str, value: object) -> object:
+def _read(text: str, value: object, wide: bool = False) -> object:
     try:
-        return word_of(_hint(ast.parse(text, mode="eval").body), Place("type"))
+        return word_of(_hint(ast.parse(text, mode="eval").body), Place("type", wide=wide))
     except (SyntaxError, ValueError, KeyError, TypeError, RecursionError, MemoryError):
         raise ConversionError(Text.FROZEN(value=repr(value))) from None
 

@@ -1,7 +1,8 @@
 """What lies in guest memory: size, alignment and bytes of numbers, pointers and records.
 
-The layout is C's for wasm32: a field lies at the next multiple of its alignment, a record's size is a multiple of its
-own, bytes are little-endian. Padding is written as zeros and ignored when read.
+The layout is C's for wasm32, or for wasm64, whose pointers take 8 bytes: a field lies at the next multiple of its
+alignment, a record's size is a multiple of its own, bytes are little-endian. Padding is written as zeros and ignored
+when read.
 """
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ import attrs
 from ._access import Access
 from ._engine import ParamShape, Value
 
-POINTER_SIZE = 4
+
+def pointer_size(wide: bool) -> int:
+    """Bytes of an address: for a guest with 64-bit ones, or any other."""
+    return 8 if wide else 4
 
 
 class Cell(Protocol):

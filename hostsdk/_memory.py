@@ -8,7 +8,7 @@ from typing import get_args
 
 import attrs
 
-from ._access import Access, check
+from ._access import NARROW, WIDE, Access, check
 from ._annotations import Place, cell_of, origin_of, refusal
 from ._codecs import cstring
 from ._engine import Trap, TrapCode
@@ -42,7 +42,7 @@ class GuestMemory:
         Trap."""
         return self._access.view(addr, size)
 
-    def cstring(self, addr: int, limit: int = 1 << 32) -> str:
+    def cstring(self, addr: int, limit: int = 1 << WIDE) -> str:
         """The text from `addr` up to a zero byte. Raises Trap where none comes within `limit` bytes or the memory, and
         InvalidText where it isn't UTF-8."""
         return cstring(self._access, addr, limit, "cstring")
@@ -50,10 +50,10 @@ class GuestMemory:
     def pointer(self, kind: type[Ptr[T]], addr: int) -> Ptr[T]:
         """A typed pointer: `ctx.memory.pointer(Ptr[u32], addr).load()`. Raises SignatureError for a type without a
         layout. The address is checked when the pointer is used."""
-        place = Place("pointer")
+        place = Place("pointer", wide=self._access.wide)
         if origin_of(kind) is not Ptr:
             raise refusal(kind, place, Text.POINTED)
-        return Ptr(addr, cell_of(get_args(kind)[0], place), self._access)
+        return Ptr(addr, cell_of(get_args(kind)[0], place), self._access, WIDE if place.wide else NARROW)
 
     def rows(self, base: Ptr[T] | int, n: int, size: int) -> Rows:
         """`n` rows of `size` bytes each, one behind the other, as C's qsort has them. Raises Trap where they don't lie

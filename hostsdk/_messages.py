@@ -21,13 +21,15 @@ class Text(enum.Enum):
     OPTIONAL = "'{type}' may be several things, and WebAssembly passes one; write one type"
     NOT_WASM = (
         "'{type}' is not a WebAssembly type; write a number (i32, u32, i64, u64, f32, f64, ...), Str, CStr, "
-        "Bytes, OutBuffer, Ptr[...] or FuncRef[[...], ...]"
+        "Bytes, OutBuffer, Ptr[...], FuncRef[[...], ...] or a reference (Struct, AnyRef, ExternRef, ...)"
     )
     BARE_PTR = "'Ptr' doesn't say to what; write Ptr[u8] for bytes, or Ptr[T] with the T that lies there"
     BARE_FUNCREF = "'FuncRef' doesn't say its type; write FuncRef[[i32, i32], i32], say, with the guest's types"
     OPEN_FUNCREF = "'FuncRef[..., ...]' doesn't say its parameters; write them in a list: FuncRef[[i32, i32], i32]"
-    FUNCREF_PARAM = "a guest function takes numbers, Ptr and FuncRef, not '{type}'; pass an address and a length"
-    FUNCREF_RESULT = "a guest function gives numbers, a tuple of numbers or None, not '{type}'"
+    FUNCREF_PARAM = (
+        "a guest function takes numbers, Ptr, FuncRef and references, not '{type}'; pass an address and a length"
+    )
+    FUNCREF_RESULT = "a guest function gives numbers, references, a tuple of them or None, not '{type}'"
     POINTED = (
         "'{type}' can't lie behind a pointer; write Ptr[u8], a number, Ptr[...], FuncRef[...] or a class made "
         "by attrs with such fields"
@@ -36,8 +38,8 @@ class Text(enum.Enum):
     NO_FIELDS = "{cls} has no fields, so it has no size"
     STORED_PARAM = "Stored[...] is for results; a parameter that points to something is Ptr[...]"
     RESULT = (
-        "'{type}' can't be a result; give numbers, a tuple of numbers, Stored[...] or None, and fill an OutBuffer "
-        "with bytes or text"
+        "'{type}' can't be a result; give numbers, references, a tuple of them, Stored[...] or None, and fill an "
+        "OutBuffer with bytes or text"
     )
     OPEN_TUPLE = "'{type}' has no fixed length; write one type for each result, as in tuple[i32, i32]"
 
@@ -93,6 +95,7 @@ class Text(enum.Enum):
 
     # Values, while a function runs. {what} says which: `kv.get: result`, `argument 1 of FuncRef[[i32], i32]`.
     RANGE = "{what}: {type} can't hold {value} (it goes from {low} to {high})"
+    REFERENCE = "{what}: {why}"
     KIND = "{what}: {type} takes {want}, not {value}"
     ARITY = "{what}: {want} value(s) wanted, got {value}"
     NOTHING = "{what}: the function gives nothing ('-> None') but returned {value}"
@@ -119,7 +122,7 @@ class Text(enum.Enum):
     IN_CALLBACK = "{where} is a coroutine and awaits a callback, in the midst of which it can't be saved"
     NO_EXPORT = "the guest has no function {name!r} among its exports"
     NO_TAG = "the guest has no tag {name!r} among its exports"
-    TAG_PARAM = "an exception carries numbers, V128 and ExternRef, not '{type}'"
+    TAG_PARAM = "an exception carries numbers, V128 and references, not '{type}'"
     EXPORT_TYPE = "the guest's {name!r} is {have!r}, not {want!r}"
     ANSWER_TYPE = "class {name}: says no type for the answer; write class {name}(Question[i32])"
 
@@ -135,7 +138,7 @@ class Text(enum.Enum):
     NULL_ELEMENT = "uninitialized element: function pointer {index} is null"
     OTHER_TYPE = "indirect call type mismatch: function pointer {index} is {have!r}, not {want!r}"
     OUT_OF_BOUNDS = "out of bounds memory access: {where}: {size} byte(s) at {addr:#x}, and the memory has {limit:#x}"
-    OUT_OF_RANGE = "out of bounds memory access: address {addr} of a pointer is not a 32-bit number"
+    OUT_OF_RANGE = "out of bounds memory access: address {addr} of a pointer is not a {bits}-bit number"
     UNALIGNED = "unaligned access: {where}: {addr:#x} is not a multiple of {align}"
     UTF8 = "{where}: the guest's text is not UTF-8 (byte {byte:#04x} at offset {offset})"
     ENDLESS = "out of bounds memory access: {where}: no zero byte from {addr:#x} on, within {limit} bytes"

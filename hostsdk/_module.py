@@ -5,8 +5,11 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Concatenate, Generic, Self, overload
+
+import attrs
 
 from ._annotations import Place, guest_type, local_names, origin_of, param_of, show
 from ._context import BlockingContext, Context
@@ -140,7 +143,9 @@ class HostModule(Generic[S]):
         FuncRef. It is looked up, and its type compared, at each call. Raises SignatureError for what is no FuncRef."""
         if origin_of(kind) is not FuncRef or not isinstance(name, str):
             raise Place(self.name).error(Text.GUEST_KIND, name=name, value=repr(kind))
-        return FuncRef(None, name, guest_type(kind, Place(self.name, f"guest({name!r})")))
+        place = Place(self.name, f"guest({name!r})")
+        wide = guest_type(kind, attrs.evolve(place, wide=True))
+        return FuncRef(None, name, attrs.evolve(guest_type(kind, place), wide=wide))
 
     def save(self, fn: Callable[[S], T], /) -> Callable[[S], T]:
         """Register how the state becomes plain data, for `Execution.save`: None, bool, int, float, str, bytes, and
@@ -286,6 +291,9 @@ class HostModule(Generic[S]):
             options.callbacks,
             options.catch_traps,
             options.repeat,
+            partial(read_signature, fn, style, attrs.evolve(place, wide=True), _CONTEXTS, self.errors)
+            if signature.addresses
+            else None,
         )
 
     def __repr__(self) -> str:

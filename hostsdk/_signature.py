@@ -6,14 +6,14 @@ import collections.abc
 import enum
 import inspect
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FunctionType, MethodType
 from typing import Any, Literal, TypeAlias
 
 import attrs
 from typing_extensions import TypeVar
 
-from ._annotations import Hint, Place, origin_of, param_of, resolve, results_of, show
+from ._annotations import Hint, Place, origin_of, param_of, resolve, results_of, show, sized
 from ._codecs import (
     Bind,
     Decode,
@@ -28,10 +28,11 @@ from ._codecs import (
     decoder,
     encoder,
 )
-from ._engine import FuncType, Scalar, Shape, Value
+from ._engine import FuncType, Ref, ResultShape, Scalar, Shape, ValType, Value, flat
 from ._errors import Errors
 from ._messages import Text
 from ._numbers import Number
+from ._references import RefParam, RefWord
 from ._types import Step
 
 #: A host function as its author wrote it.
@@ -68,6 +69,24 @@ class Signature:
     errors: Errors | None
     #: The result as it is annotated.
     returns: str = ""
+    #: What it was made of: results, whether they are given as a tuple, the mapping asked for, and where it stands.
+    results: tuple[Result, ...] = ()
+    several: bool = False
+    asked: Errors | None = None
+    place: Place = attrs.field(factory=lambda: Place(""), repr=False)
+    #: Whether anything in it depends on how wide the guest's addresses are.
+    addresses: bool = False
+
+    @property
+    def all_params(self) -> tuple[Param, ...]:
+        """The function's own parameters, and the pointers for stored results."""
+        return self.params + _stored(self.results, self.place)
+
+    def retyped(self, params: tuple[Param, ...], results: tuple[Result, ...], type_: FuncType) -> Signature:
+        """The same with codecs for a type that a guest has of it."""
+        own = params[: len(self.params)]
+        made = _assemble(self.names, own, results, self.several, self.place, self.asked)
+        return attrs.evolve(made, type=type_, returns=self.returns)
 
     @property
     def text(self) -> str:
@@ -112,6 +131,25 @@ class FunctionSpec:
     catch_traps: bool
     #: Whether a pending coroutine may be saved, to be run again from its beginning.
     repeat: bool
+    #: Reads the annotations again, for a guest with 64-bit addresses.
+    widen: Callable[[], Signature] | None = None
+
+    @property
+    def wide(self) -> Signature | None:
+        """The signature for a guest with 64-bit addresses; None where it is the same."""
+        return None if self.widen is None else self.widen()
+
+    def fitted(self, want: FuncType) -> FunctionSpec | None:
+        """The function as a guest has it that imports it in another type; None where it can't be had in that."""
+        for signature in (self.signature, self.wide):
+            if signature is None:
+                continue
+            if signature.type == want:
+                return self if signature is self.signature else attrs.evolve(self, signature=signature)
+            made = _fit(signature, want)
+            if made is not None:
+                return attrs.evolve(self, signature=made)
+        return None
 
 
 @attrs.frozen
@@ -153,7 +191,9 @@ def read_signature(
         del parameters[0]
     own = tuple(_parameter(p, hints, style, place, contexts) for p in parameters)
     results, several = _results(hints, style, place)
-    return _assemble(tuple(p.name for p in parameters), own, results, several, place, errors)
+    made = _assemble(tuple(p.name for p in parameters), own, results, several, place, errors)
+    pointing = any(not isinstance(shape, (Scalar, Ref)) for shape in made.shape.params)
+    return attrs.evolve(made, addresses=pointing or any(map(sized, hints.values())))
 
 
 def _check_context(
@@ -235,14 +275,12 @@ def _assemble(
     errors: Errors | None,
 ) -> Signature:
     where = str(place.at("return"))
-    stored = tuple(PtrParam(PtrWord(r.cell), where) for r in results if r.stored)
+    stored = _stored(results, place)
     direct = [r.cell for r in results if not r.stored]
-    numbers = tuple(cell.shape for cell in direct if isinstance(cell, Number))
-    # A truth value has one bit: no error number fits.
-    carries = len(numbers) == 1 and numbers[0].bits > 1 and numbers[0].type.name in ("i32", "i64")
-    errors = errors if carries else None
+    shapes = tuple(cell.shape for cell in direct if isinstance(cell, (Number, RefWord)))
+    asked, errors = errors, errors if _carries(shapes) else None
     params = own + stored
-    shape = Shape(tuple(p.shape for p in params), numbers, len(stored), None if errors is None else errors.shape())
+    shape = Shape(tuple(p.shape for p in params), shapes, len(stored), None if errors is None else errors.shape())
     return Signature(
         names,
         own,
@@ -253,9 +291,68 @@ def _assemble(
         encoder(results, several, len(own), where),
         errors,
         _returns(results, several),
+        results,
+        several,
+        asked,
+        attrs.evolve(place, locals={}),
     )
+
+
+def _stored(results: tuple[Result, ...], place: Place) -> tuple[PtrParam, ...]:
+    """The parameters through which results go."""
+    where = str(place.at("return"))
+    return tuple(
+        [PtrParam(PtrWord(r.cell, place.wide), where) for r in results if r.stored and not isinstance(r.cell, RefWord)]
+    )
+
+
+def _carries(shapes: Sequence[ResultShape]) -> bool:
+    """Whether a result can be an error number: the only one, an integer, and no truth value, which has one bit."""
+    if len(shapes) != 1 or not isinstance(shapes[0], Scalar):
+        return False
+    return shapes[0].bits > 1 and shapes[0].type.name in ("i32", "i64")
 
 
 def _returns(results: tuple[Result, ...], several: bool) -> str:
     texts = [f"Stored[{r.cell.text}]" if r.stored else r.cell.text for r in results]
     return f"tuple[{', '.join(texts)}]" if several else texts[0] if texts else "None"
+
+
+def _fit(signature: Signature, want: FuncType) -> Signature | None:
+    have = signature.type
+    if len(have.params) != len(want.params) or len(have.results) != len(want.results):
+        return None
+    if have.params == want.params and have.results == want.results:
+        return signature.retyped(signature.all_params, signature.results, want)
+    params: list[Param] = list(signature.all_params)
+    at = 0
+    for place, param in enumerate(params):
+        width = len(flat(param.shape))
+        if isinstance(param, RefParam):
+            word = param.word.as_param(want.params[at])
+            if word is None:
+                return None
+            params[place] = RefParam(word)
+        elif have.params[at : at + width] != want.params[at : at + width]:
+            return None
+        at += width
+    results = _fit_results(signature.results, iter(want.results))
+    return None if results is None else signature.retyped(tuple(params), results, want)
+
+
+def _fit_results(results: tuple[Result, ...], wanted: Iterator[ValType]) -> tuple[Result, ...] | None:
+    made = []
+    for result in results:
+        if result.stored:
+            made.append(result)
+            continue
+        want = next(wanted)
+        word: Any = result.cell
+        if isinstance(word, RefWord):
+            word = word.as_result(want)
+        elif word.shape.type is not want:
+            return None
+        if word is None:
+            return None
+        made.append(Result(word))
+    return tuple(made)

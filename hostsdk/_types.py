@@ -17,37 +17,54 @@ from typing import Annotated, Any, Generic, Protocol, TypeAlias, cast
 import attrs
 from typing_extensions import ParamSpec, TypeVar
 
-from ._access import ADDRESSES, Access, unaligned
+from ._access import NARROW, Access, unaligned
 from ._engine import (
+    ANYREF,
+    ARRAYREF,
+    EQREF,
+    EXNREF,
     EXTERNREF,
     F32,
     F64,
+    I31REF,
     I32,
     I64,
+    STRUCTREF,
     V128,
+    Array,
     CString,
+    FuncHandle,
     FuncType,
     Ref,
     Scalar,
     Span,
     StateError,
+    Struct,
     Trap,
     TrapCode,
     Value,
+    WasmException,
 )
 from ._errors import BufferTooSmall
 from ._layout import Cell
 from ._messages import Text
 
 #: A WebAssembly function's results as Python has them.
-Wasm: TypeAlias = int | float | V128 | tuple[int | float | V128, ...] | None
+Wasm: TypeAlias = (
+    int | float | V128 | Struct | Array | WasmException | FuncHandle
+    | tuple[int | float | V128 | Struct | Array | WasmException | FuncHandle | None, ...] | None
+)  # fmt: skip
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 P = ParamSpec("P")
 W = TypeVar("W", bound=Wasm)
 #: What a host function gives: numbers, and records that are stored through pointers.
-R = TypeVar("R", bound="Wasm | attrs.AttrsInstance | tuple[int | float | attrs.AttrsInstance, ...]")
+R = TypeVar(
+    "R",
+    bound="Wasm | TypedFuncRef[Any, Any] | attrs.AttrsInstance"
+    " | tuple[int | float | V128 | Struct | Array | WasmException | FuncHandle | attrs.AttrsInstance | None, ...]",
+)
 #: The state of a host module, for one instance; None where it has none.
 S = TypeVar("S", default=None)
 
@@ -79,6 +96,13 @@ class Buffers:
     out: bool = False
 
 
+@attrs.frozen
+class Size:
+    """Marks an int that is as wide as the guest's addresses."""
+
+    signed: bool = False
+
+
 i8: TypeAlias = Annotated[int, Scalar(I32, 8)]
 u8: TypeAlias = Annotated[int, Scalar(I32, 8, False)]
 i16: TypeAlias = Annotated[int, Scalar(I32, 16)]
@@ -89,14 +113,25 @@ i64: TypeAlias = Annotated[int, Scalar(I64, 64)]
 u64: TypeAlias = Annotated[int, Scalar(I64, 64, False)]
 f32: TypeAlias = Annotated[float, Scalar(F32, 32)]
 f64: TypeAlias = Annotated[float, Scalar(F64, 64)]
+#: C's size_t and ptrdiff_t: 32 bits, or 64 for a guest whose memory has 64-bit addresses.
+usize: TypeAlias = Annotated[int, Size()]
+isize: TypeAlias = Annotated[int, Size(signed=True)]
 #: Text in UTF-8, by address and length.
 Str: TypeAlias = Annotated[str, Span(text=True)]
 #: Text in UTF-8 that ends with a zero byte, by address.
 CStr: TypeAlias = Annotated[str, CString()]
 #: Bytes by address and length.
 Bytes: TypeAlias = Annotated[bytes, Span()]
-#: An external reference, as it is. For parameters.
-ExternRef: TypeAlias = Annotated[object, Ref(EXTERNREF)]
+#: An external reference, as it is.
+ExternRef: TypeAlias = Annotated[Any, Ref(EXTERNREF)]
+#: References to what the guest makes, null or not, by WebAssembly's names. Those that are never null are annotated with
+#: the class alone: `Struct`, `Array`, `I31Int`, `WasmException`, and `Func` for functions of any type.
+AnyRef: TypeAlias = Annotated[Any, Ref(ANYREF)]
+EqRef: TypeAlias = Annotated[Any, Ref(EQREF)]
+I31Ref: TypeAlias = Annotated[int | None, Ref(I31REF)]
+StructRef: TypeAlias = Annotated[Struct | None, Ref(STRUCTREF)]
+ArrayRef: TypeAlias = Annotated[Array | None, Ref(ARRAYREF)]
+ExnRef: TypeAlias = Annotated[WasmException | None, Ref(EXNREF)]
 #: A result that is written through a pointer, the guest's last argument.
 Stored: TypeAlias = Annotated[T, ByPointer()]
 
@@ -113,6 +148,8 @@ class Ptr(Generic[T]):
     # A record and the forward reference to it within itself are the same type.
     _cell: Cell = attrs.field(eq=attrgetter("text"))
     _access: Access = attrs.field(eq=False)
+    #: Of an address in the guest's memory.
+    _bits: int = attrs.field(default=NARROW, eq=False)
 
     def load(self) -> T:
         """What lies there, copied. Raises Trap."""
@@ -126,10 +163,11 @@ class Ptr(Generic[T]):
         self._access.write(self.addr, self._cell.pack(value, repr(self)))
 
     def offset(self, n: int) -> Ptr[T]:
-        """The pointer `n` elements further on (before, if negative). Traps where that is no 32-bit address."""
+        """The pointer `n` elements further on (before, if negative). Traps where that is no address of
+        the guest's."""
         addr = self.addr + n * self._cell.size
-        if not 0 <= addr < ADDRESSES:
-            raise Trap(TrapCode.OUT_OF_BOUNDS_MEMORY, Text.OUT_OF_RANGE(addr=addr))
+        if not 0 <= addr < 1 << self._bits:
+            raise Trap(TrapCode.OUT_OF_BOUNDS_MEMORY, Text.OUT_OF_RANGE(addr=addr, bits=self._bits))
         return attrs.evolve(self, addr=addr)
 
     def _check(self) -> None:
@@ -196,6 +234,9 @@ class Callee(Protocol):
     def lift(self, values: tuple[Value, ...], access: Access) -> object:
         """What Python has of canonical results: None, one, or a tuple."""
 
+    def on(self, access: Access) -> Callee:
+        """The same for a guest whose addresses are as wide as this one's."""
+
 
 @attrs.frozen(repr=False)
 class FuncRef(Generic[P, W]):
@@ -208,6 +249,18 @@ class FuncRef(Generic[P, W]):
 
     def __repr__(self) -> str:
         return f"{self.callee.text}({self.index if self.name is None else repr(self.name)})"
+
+
+@attrs.frozen(repr=False)
+class TypedFuncRef(FuncRef[P, W]):
+    """A function that is passed as a reference, not as an index into a table: `(ref $type)`. It is called as any
+    FuncRef, and may be called after the call that it was passed to, or kept in a record."""
+
+    #: The function as the engine has it.
+    inst: Any = None
+
+    def __repr__(self) -> str:
+        return f"Typed{self.callee.text}({getattr(self.inst, 'name', None)})"
 
 
 @attrs.frozen

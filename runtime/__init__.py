@@ -78,7 +78,7 @@ from .hostabi import (
 from .instances.budget import Budget
 from .instances.door import Terms
 from .instances.exception import ExnInst, TagInst, WasmException
-from .instances.func import FuncInst, HostFunc, TailCall, Unwind, WasmFunc, make_unwind
+from .instances.func import FuncHandle, FuncInst, HostFunc, TailCall, Unwind, WasmFunc, make_unwind
 from .instances.instance import Extern, Instance
 from .instances.memory import MemInst
 from .instances.objects import Array, Struct, is_a
@@ -86,22 +86,37 @@ from .instances.small import GlobalInst
 from .instances.table import TableInst
 from .instantiation import Instantiation, begin_instantiation, instantiate
 from .limits import Limits, Total, Totals
+from .linking.imports import ByType
 from .module import Module
 from .store import Store
+from .typedefs import defined
 from .types import (
+    ANYREF,
+    ARRAY,
+    ARRAYREF,
+    EQREF,
+    EXN,
     EXNREF,
     EXTERNREF,
     F32,
     F64,
+    FUNC,
     FUNCREF,
+    I31,
+    I31REF,
     I32,
     I64,
+    STRUCT,
+    STRUCTREF,
+    DefType,
     FuncType,
     GlobalType,
     MemoryType,
     TableType,
     TagType,
     ValType,
+    type_matches,
+    types_match,
 )
 from .types import V128 as V128_TYPE
 from .v128 import V128
@@ -121,16 +136,26 @@ from .values import (
 )
 
 __all__ = [
+    "ANYREF",
+    "ARRAY",
+    "ARRAYREF",
+    "EQREF",
+    "EXN",
     "EXNREF",
     "EXTERNREF",
     "F32",
     "F64",
+    "FUNC",
     "FUNCREF",
+    "I31",
+    "I31REF",
     "I32",
     "I64",
     "LONGEST",
     "M32",
     "M64",
+    "STRUCT",
+    "STRUCTREF",
     "SYSTEM_CLOCK",
     "V128",
     "V128_TYPE",
@@ -140,9 +165,11 @@ __all__ = [
     "At",
     "Bell",
     "Budget",
+    "ByType",
     "CString",
     "Clock",
     "Counters",
+    "DefType",
     "DivergenceError",
     "Driver",
     "Dropped",
@@ -161,6 +188,7 @@ __all__ = [
     "FakeClock",
     "Feature",
     "Func",
+    "FuncHandle",
     "FuncIndex",
     "FuncInst",
     "FuncType",
@@ -249,6 +277,7 @@ __all__ = [
     "compile_ahead",
     "conclude",
     "control",
+    "defined",
     "f32_from_bits",
     "f32_from_python",
     "f32_to_bits",
@@ -279,6 +308,8 @@ __all__ = [
     "to_python",
     "to_wasm",
     "trace_of",
+    "type_matches",
+    "types_match",
     "value_in",
     "value_out",
     "wait",

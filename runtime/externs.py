@@ -13,9 +13,10 @@ from .exec import run as running
 from .exec.context import ExecContext
 from .exec.interrupt import Interrupt
 from .instances.budget import Budget
-from .instances.func import FuncInst, HostFunc, WasmFunc
+from .instances.exception import ExnInst, WasmException
+from .instances.func import FuncHandle, HostFunc, WasmFunc
 from .instances.memory import MemInst
-from .instances.objects import is_a
+from .instances.objects import is_a, taken
 from .instances.small import GlobalInst
 from .instances.table import TableInst
 from .limits import Limits
@@ -23,34 +24,34 @@ from .linking.instantiate import make_memory
 from .store import Store
 from .types import (
     ARRAY,
+    EXN,
     EXTERN,
     FUNC,
     I31,
     STRUCT,
-    DefType,
     FuncType,
     GlobalType,
     MemoryType,
     TableType,
     ValType,
-    heap_matches,
 )
-from .values import I31Int, Value, i31, to_python, to_wasm
+from .values import Value, to_python, to_wasm
 
 
 @attrs.frozen
-class Func:
+class Func(FuncHandle):
     """A function and the store whose limits hold for calling it. Two are equal if they are the same function."""
 
-    inst: FuncInst
     store: Store = attrs.field(eq=False, repr=False)
 
     @property
     def type(self) -> FuncType:
+        """Its parameters and results."""
         return self.inst.type
 
     @property
     def name(self) -> str:
+        """Its name, or its index where the module gives none."""
         return self.inst.name
 
     def start(self, *args: object) -> ExecContext:
@@ -60,10 +61,15 @@ class Func:
         """
         return running.prepare(self.store.context(), self.inst, arguments(self.type, args, self.name))
 
-    def call(self, *args: object, interrupt: Interrupt | None = None, timeout: float | None = None) -> object:
-        """Run to the end, with default processing of restarts. None, the result, or a tuple of several.
+    def __call__(self, *args: object) -> object:
+        """`call`, without options. Raises what that raises."""
+        return self.call(*args)
 
-        Raises what `finish` raises.
+    def call(self, *args: object, interrupt: Interrupt | None = None, timeout: float | None = None) -> object:
+        """Run to the end, with default processing of restarts: None, the result, or a tuple of several. `timeout` is in
+        seconds from now.
+
+        Raises Trap, a host function's own error, TypeError and OverflowError, and what says that it didn't end.
         """
         ctx = self.start(*args)
         return python_results(self.type, finish(ctx, interrupt, timeout), self.store)
@@ -80,19 +86,15 @@ def arguments(type_: FuncType, args: tuple[object, ...], name: str) -> tuple[Val
 
 
 def value_in(type_: ValType, value: object) -> Value:
-    """One Python value as a canonical one, references included: a function by its `Func`, an i31 by an int, what the
-    guest has made by itself, null by None; any object for `externref` and `anyref`. Raises TypeError or OverflowError.
+    """One Python value as a canonical one, references included: a function by its `Func`, an exception by its
+    `WasmException`, an i31 by an int, what the guest has made by itself, null by None; any object for `externref` and
+    `anyref`. Raises TypeError or OverflowError.
     """
-    heap = type_.heap
-    if heap is None:
+    if type_.heap is None:
         return to_wasm(type_, value)
-    found = value
-    if isinstance(value, Func) and heap_matches(heap.kind if isinstance(heap, DefType) else heap, FUNC):
-        found = value.inst
-    elif isinstance(value, int) and (type(value) is I31Int or heap is I31):
-        found = i31(value)
-    elif isinstance(value, (WasmFunc, HostFunc)):
+    if isinstance(value, (WasmFunc, HostFunc)):
         raise TypeError(f"{type_} takes no {type(value).__name__}; give the Func")
+    found = taken(value, type_)
     if not is_a(found, type_):
         raise TypeError(f"{type_} takes {_taken(type_)}, not {type(value).__name__}")
     return found
@@ -100,15 +102,16 @@ def value_in(type_: ValType, value: object) -> Value:
 
 def _taken(type_: ValType) -> str:
     """What fits a reference type, in words."""
-    heap = type_.heap
-    kind = heap.kind if isinstance(heap, DefType) else heap
-    what = {FUNC: "a Func", STRUCT: "a Struct", ARRAY: "an Array", I31: "an int"}.get(kind or EXTERN, "a value")
+    names = {FUNC: "a Func", STRUCT: "a Struct", ARRAY: "an Array", I31: "an int", EXN: "a WasmException"}
+    what = names.get(type_.kind or EXTERN, "a value")
     return f"{what} of that type{' or None' if type_.nullable else ''}"
 
 
 def value_out(type_: ValType, value: Value, store: Store) -> object:
     """One canonical value as Python has it. Structs and arrays are themselves."""
     if type_.is_ref:
+        if isinstance(value, ExnInst):
+            return WasmException.of(value)
         return Func(value, store) if isinstance(value, (WasmFunc, HostFunc)) else value
     return to_python(type_, value)
 

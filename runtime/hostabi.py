@@ -3,7 +3,8 @@
 Whoever offers host functions describes each by a `Shape`. What a shape says (which WebAssembly values a parameter is
 made of, what is checked before the function runs) can be interpreted or compiled; nothing here does either.
 
-Addresses, lengths and table indexes are i32 values, read as unsigned.
+Addresses, lengths and table indexes are values of a shape's `address`, i32 or, for a guest with 64-bit addresses, i64;
+read as unsigned.
 """
 
 from __future__ import annotations
@@ -32,11 +33,14 @@ class Span:
     `text` asks for UTF-8, checked."""
 
     text: bool = False
+    address: ValType = I32
 
 
 @attrs.frozen
 class CString:
     """UTF-8 up to a zero byte: one value, the address. Copied and checked before the function runs."""
+
+    address: ValType = I32
 
 
 @attrs.frozen
@@ -46,11 +50,14 @@ class Pointer:
 
     size: int
     align: int
+    address: ValType = I32
 
 
 @attrs.frozen
 class OutSpan:
     """Room that the function fills: address and capacity, two values; checked before the function runs."""
+
+    address: ValType = I32
 
 
 @attrs.frozen
@@ -58,6 +65,7 @@ class FuncIndex:
     """An index into the guest's function table. It is looked up, and its type compared, when it is called."""
 
     type: FuncType
+    address: ValType = I32
 
 
 @attrs.frozen
@@ -105,6 +113,6 @@ def flat(param: ParamShape) -> tuple[ValType, ...]:
         case Scalar() | Ref():
             return (param.type,)
         case Span() | OutSpan():
-            return (I32, I32)
+            return (param.address, param.address)
         case _:
-            return (I32,)
+            return (param.address,)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import attrs
 
 from .calls import finish
 from .exec import run as running
 from .exec.context import ExecContext
 from .exec.interrupt import Interrupt
+from .externs import Func
 from .instances.instance import Instance
 from .linking.imports import Imports
 from .linking.instantiate import instantiate as link
@@ -33,6 +36,7 @@ def begin_instantiation(store: Store, module: Module, imports: Imports) -> Insta
     """
     prepared = link(module, imports, store.limits, store.engine.config.prealloc_shared_memory)
     store.instances.append(prepared.instance)
+    prepared.instance.objects.shown = partial(Func, store=store)
     if prepared.start is None:
         return Instantiation(prepared.instance, None)
     return Instantiation(prepared.instance, running.prepare(store.context(), prepared.start, ()))

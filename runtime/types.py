@@ -115,6 +115,11 @@ class ValType:
         return self.name
 
     @property
+    def kind(self) -> Heap | None:
+        """Of a reference, the abstract heap type that its own one is, or lies just below of."""
+        return self.heap.kind if isinstance(self.heap, DefType) else self.heap
+
+    @property
     def defaultable(self) -> bool:
         """Whether there is a value to begin with: all but references that can't be null."""
         return self.nullable or not self.is_ref

@@ -112,7 +112,7 @@ def _has(host: HostModule[Any] | None, name: str, kind: object) -> bool:
     if host is None:
         return True
     spec = host.functions.get(name)
-    return spec is not None and isinstance(kind, FuncType) and spec.signature.type == kind
+    return spec is not None and isinstance(kind, FuncType) and spec.fitted(kind) is not None
 
 
 def _interpreted(module: Module) -> list[dict[str, Any]]:

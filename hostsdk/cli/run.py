@@ -52,7 +52,9 @@ _COUNT = click.IntRange(min=0)
     metavar="NAME[=OPTION]|MODULE:NAME",
     help="A host module to import from; `hostsdk hosts` lists the installed ones.",
 )
-@click.option("--invoke", metavar="NAME", help="Call this export with ARGS; print its results, one a line.")
+@click.option(
+    "--invoke", metavar="NAME", help="Call this export with ARGS (if it takes any); print its results, one a line."
+)
 @click.option("--trace", is_flag=True, help="Say on standard error what host functions do, a line a call.")
 @click.option("--trace-file", type=click.Path(), metavar="FILE", help="Write a time line, for Chrome or Perfetto.")
 @click.option("--threads", type=click.Choice(["os", "green"]), default="os", help="The system's, or all on one.")

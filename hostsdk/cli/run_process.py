@@ -192,7 +192,9 @@ class _Job:
         if name not in functions:
             raise Ended(USAGE, f"no function {name} to invoke; its exports are {', '.join(functions) or 'none'}")
         try:
-            called = (name, parse(name, functions[name], self.plan.args))
+            # An export that takes nothing leaves the arguments to the program, which gets them by WASI.
+            own = not functions[name].params and any(kind in (_WASI, _OLD_WASI) for kind, _, _ in module.imports)
+            called = (name, parse(name, functions[name], () if own else self.plan.args))
         except ArgumentError as error:
             raise Ended(USAGE, str(error)) from None
         first = [(_INITIALIZE, ())] if functions.get(_INITIALIZE) == FuncType() and name != _INITIALIZE else []

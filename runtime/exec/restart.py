@@ -15,12 +15,14 @@ from typing import TypeAlias
 import attrs
 
 from ..errors import DivergenceError, RecordError, StateError, Trap
+from ..instances.objects import REFERENCES
 from ..values import Value
 
-#: None, bool, int, float, str, bytes, and lists, tuples, dicts (with plain keys) of plain data.
+#: None, bool, int, float, str, bytes, references to what is the guest's, and lists, tuples, dicts (with plain keys) of
+#: plain data.
 Plain: TypeAlias = object
 
-_ATOMS = (type(None), bool, int, float, str, bytes)
+_ATOMS = (type(None), bool, int, float, str, bytes, *REFERENCES)
 
 
 def plain(value: object, what: str) -> Plain:

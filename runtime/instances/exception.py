@@ -11,8 +11,9 @@ from typing import Any
 import attrs
 
 from ..errors import WasmError
-from ..types import FuncType, TagType
+from ..types import EXN, FUNC, FuncType, TagType, ValType
 from ..values import Value, to_python, to_wasm
+from .func import FuncHandle, WasmFunc
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -71,8 +72,9 @@ class WasmException(WasmError):
 
     @property
     def payload(self) -> tuple[object, ...]:
-        """Its values as Python has them: integers signed, references as they are."""
-        return tuple([to_python(t, v) for t, v in zip(self.tag.type.params, self.exn.values, strict=True)])
+        """Its values as Python has them: integers signed, functions as something to call, other references as they
+        are."""
+        return tuple([_shown(t, v) for t, v in zip(self.tag.type.params, self.exn.values, strict=True)])
 
     def __str__(self) -> str:
         return f"uncaught exception {self.tag!r}{self.payload!r}"
@@ -81,8 +83,18 @@ class WasmException(WasmError):
         raise TypeError("a WebAssembly exception belongs to its guest and can't be pickled")
 
 
-def _canonical(type_: Any, value: object) -> Value:
-    return value if type_.is_ref else to_wasm(type_, value)
+def _canonical(type_: ValType, value: object) -> Value:
+    if not type_.is_ref:
+        return to_wasm(type_, value)
+    if type_.kind is EXN and isinstance(value, WasmException):
+        return value.exn
+    return value.inst if type_.kind is FUNC and isinstance(value, FuncHandle) else value
+
+
+def _shown(type_: ValType, value: Value) -> object:
+    if isinstance(value, ExnInst):
+        return WasmException.of(value)
+    return value.instance.objects.shown(value) if isinstance(value, WasmFunc) else to_python(type_, value)
 
 
 def exception_type(tag: TagInst) -> FuncType:

@@ -79,6 +79,13 @@ FuncInst: TypeAlias = "WasmFunc | HostFunc"
 
 
 @attrs.frozen
+class FuncHandle:
+    """What Python code outside of the engine holds of a function. Two are equal if they are of the same one."""
+
+    inst: FuncInst
+
+
+@attrs.frozen
 class TailCall:
     """A host function's result when another function is to be called in its place (same result types)."""
 

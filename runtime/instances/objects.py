@@ -43,10 +43,10 @@ from ..types import (
     ValType,
     func_matches,
 )
-from ..values import I31Int, Value, default, f32_from_bits, f32_to_bits, to_python, to_wasm
+from ..values import I31Int, Value, default, f32_from_bits, f32_to_bits, i31, to_python, to_wasm
 from .budget import Budget
-from .exception import ExnInst
-from .func import HostFunc, WasmFunc
+from .exception import ExnInst, WasmException
+from .func import FuncHandle, FuncInst, HostFunc, WasmFunc
 
 #: Bytes that an object takes by itself, and each field of a struct with what it usually refers to.
 _OBJECT, _FIELD = 160, 40
@@ -61,10 +61,12 @@ class Objects:
     that doesn't leave a sixteenth of the limit free then is refused, so that the cost of counting is spread.
     """
 
-    __slots__ = ("__weakref__", "budget", "charged", "room", "skip", "vain")
+    __slots__ = ("__weakref__", "budget", "charged", "room", "shown", "skip", "vain")
 
     def __init__(self, budget: Budget) -> None:
         self.budget = budget
+        #: What Python code outside of the engine gets of a function that a field refers to.
+        self.shown: Callable[[FuncInst], object] = FuncHandle
         self.room = 0
         self.charged = 0
         #: How often others have asked in vain, and how many of their next requests go unheard.
@@ -111,7 +113,8 @@ class Objects:
 
 class Struct:
     """A struct. An object of the guest's: Python code may hold it, compare it by identity, hand it back, and use `get`,
-    `set` and `len`; all else belongs to the engine."""
+    `set` and `len`; all else belongs to the engine. A host function whose call has a record may find other values in it
+    when it is entered again: what it went by is kept by `ctx.once`."""
 
     __slots__ = ("__weakref__", "fields", "owner", "type")
 
@@ -125,8 +128,8 @@ class Struct:
         return len(self.fields)
 
     def get(self, index: int) -> object:
-        """A field as Python has it, a packed one signed; references as the engine has them. Raises IndexError."""
-        return _shown(self._field(index), self.fields[index])
+        """A field as Python has it, a packed one signed, a function as something to call. Raises IndexError."""
+        return _shown(self._field(index), self.fields[index], self.owner)
 
     def set(self, index: int, value: object) -> None:
         """Set a mutable field to a Python number or a reference. Raises IndexError, TypeError or OverflowError."""
@@ -162,9 +165,9 @@ class Array:
         return len(self.data)
 
     def get(self, index: int) -> object:
-        """An element as Python has it, a packed one signed; references as the engine has them. Raises IndexError."""
+        """An element as Python has it, a packed one signed, a function as something to call. Raises IndexError."""
         field = self._element(index)
-        return _shown(field, storage(field.storage).load(self.data[index]))
+        return _shown(field, storage(field.storage).load(self.data[index]), self.owner)
 
     def set(self, index: int, value: object) -> None:
         """Set a mutable element to a Python number or a reference. Raises IndexError, TypeError or OverflowError."""
@@ -186,10 +189,18 @@ class Array:
         raise TypeError("a guest's array can't be pickled; save the execution")
 
 
-def _shown(field: FieldType, value: Value) -> object:
+#: Classes of what a guest's references refer to, but for objects of the host's.
+REFERENCES: Final = (Struct, Array, I31Int, WasmFunc, HostFunc, ExnInst)
+
+
+def _shown(field: FieldType, value: Value, owner: Objects) -> object:
     if field.packed and isinstance(value, int):
         top = 0x80 if field.storage is I8 else 0x8000
         return (value ^ top) - top
+    if isinstance(value, (WasmFunc, HostFunc)):
+        return owner.shown(value)
+    if isinstance(value, ExnInst):
+        return WasmException.of(value)
     return to_python(field.storage, value)
 
 
@@ -198,14 +209,28 @@ def _given(field: FieldType, value: object) -> Value:
     if not field.mutable:
         raise TypeError("the field is immutable")
     if field.storage.is_ref:
-        if not is_a(value, field.storage):
+        found = taken(value, field.storage)
+        if not is_a(found, field.storage):
             raise TypeError(f"a {type(value).__name__} is no {field.storage}")
-        return value
+        return found
     number = to_wasm(field.value, value)
     return number & _MASKS[field.storage] if isinstance(number, int) and field.packed else number
 
 
 _MASKS: Final = {I8: 0xFF, I16: 0xFFFF}
+
+
+def taken(value: object, type_: ValType) -> Value:
+    """What the engine has of a reference that Python code gives for `type_`; whether it fits is not looked at. Raises
+    OverflowError for an int that is no i31."""
+    kind = type_.kind
+    if isinstance(value, FuncHandle) and kind is FUNC:
+        return value.inst
+    if isinstance(value, WasmException) and kind is EXN:
+        return value.exn
+    if isinstance(value, int) and (type(value) is I31Int or kind is I31):
+        return i31(value)
+    return value
 
 
 # Storage of arrays -------------------------------------------------------------------------------------------------

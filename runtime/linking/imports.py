@@ -5,15 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
+import attrs
+
 from ..declarations import Import
 from ..errors import UnlinkableError
 from ..instances.instance import Extern
 from ..module import Module
-from ..types import describe, matches
+from ..types import ExternType, describe, matches
+
+
+@attrs.frozen
+class ByType:
+    """Imports from a function of module, name and the type that is wanted, for an owner whose functions can be had in
+    several types. It gives None for what it hasn't got."""
+
+    find: Callable[[str, str, ExternType], Extern | None]
+
 
 #: Where externs come from: a function of module and name that gives None for what it hasn't got, or the externs by
 #: module and name (an instance's `exports` is such an inner mapping).
-Imports: TypeAlias = Callable[[str, str], Extern | None] | Mapping[str, Mapping[str, Extern]]
+Imports: TypeAlias = Callable[[str, str], Extern | None] | ByType | Mapping[str, Mapping[str, Extern]]
 
 
 def resolve(module: Module, imports: Imports) -> list[Extern]:
@@ -23,8 +34,8 @@ def resolve(module: Module, imports: Imports) -> list[Extern]:
     and not imported is ignored.
     """
     decls = module.decls
-    look_up = imports if callable(imports) else _look_up(imports)
-    found = [look_up(item.module, item.name) for item in decls.imports]
+    find = _finder(imports)
+    found = [find(item.module, item.name, module.import_type(item)) for item in decls.imports]
     externs = [extern for extern in found if extern is not None]
     if len(externs) < len(found):
         missing = [item for item, extern in zip(decls.imports, found, strict=True) if extern is None]
@@ -40,9 +51,13 @@ def resolve(module: Module, imports: Imports) -> list[Extern]:
     return externs
 
 
-def _look_up(imports: Mapping[str, Mapping[str, Extern]]) -> Callable[[str, str], Extern | None]:
+def _finder(imports: Imports) -> Callable[[str, str, ExternType], Extern | None]:
+    if isinstance(imports, ByType):
+        return imports.find
+    if callable(imports):
+        return lambda module, name, type_: imports(module, name)
     nothing: Mapping[str, Extern] = {}
-    return lambda module, name: imports.get(module, nothing).get(name)
+    return lambda module, name, type_: imports.get(module, nothing).get(name)
 
 
 def _name(item: Import) -> str:

@@ -114,7 +114,7 @@ def save(ctx: ExecContext, root: Instance | None, extra: object = None) -> bytes
             for instance, pointer in ctx.touched.items()
         ],
         "steps": None if ctx.requests.steps is None else ctx.requests.steps[0],
-        "extra": packed(extra),
+        "extra": packed(extra, world.ref),
         **_describe(world),
         "owners": _owners(world),
     }
@@ -166,7 +166,7 @@ def _record(world: _World, ctx: ExecContext, func: HostFunc, record: Record) -> 
     for _, label in record.held:
         raise SnapshotError(f"{func.name} holds what it acquired by {label!r}, a live object that can't be saved")
     return {
-        "args": None if record.args is None else packed(record.args),
+        "args": None if record.args is None else packed(record.args, world.ref),
         "entries": [_entry(world, ctx, func, entry) for entry in record.entries],
         "inbox": world.told(record.inbox),
         "restarts": record.restarts,
@@ -179,7 +179,7 @@ def _entry(world: _World, ctx: ExecContext, func: HostFunc, entry: Entry) -> obj
     if entry.pending and entry.kind == "wait" and isinstance(value, tuple) and value[0] == "monotonic":
         value = ("left", value[1] - ctx.requests.clock.monotonic())
     error = None if entry.error is None else _error(world, entry.error, f"what {func.name} was told at {entry.kind}")
-    return [entry.kind, entry.label, packed(value), entry.pending, error]
+    return [entry.kind, entry.label, packed(value, world.ref), entry.pending, error]
 
 
 def _error(world: _World, error: BaseException, what: str) -> object:

@@ -6,12 +6,14 @@ No class and no address of ours is in the data.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import cbor2
 
 from ..errors import SnapshotError
-from ..values import M64, f64_from_bits, f64_to_bits
+from ..instances.objects import REFERENCES
+from ..values import M64, Value, f64_from_bits, f64_to_bits
 
 FORMAT = "hostsdk snapshot"
 VERSION = 1
@@ -23,36 +25,40 @@ def corrupt(why: object) -> SnapshotError:
     return SnapshotError(f"the snapshot is corrupt: {why}")
 
 
-def packed(value: object) -> object:
+def packed(value: object, ref: Callable[[Value], object] | None = None) -> object:
     """Plain data in a form that CBOR gives back as it was: it has no tuples, makes the containers in keys immutable,
-    and may change the bits of a NaN."""
+    and may change the bits of a NaN. `ref` turns a reference into data."""
     if isinstance(value, tuple):
-        return ["t", *map(packed, value)]
+        return ["t", *[packed(item, ref) for item in value]]
     if isinstance(value, list):
-        return ["l", *map(packed, value)]
+        return ["l", *[packed(item, ref) for item in value]]
     if isinstance(value, dict):
-        return ["d", *([packed(k), packed(v)] for k, v in value.items())]
+        return ["d", *([packed(k, ref), packed(v, ref)] for k, v in value.items())]
     if isinstance(value, float) and value != value:
         return ["n", f64_to_bits(value)]
+    if ref is not None and isinstance(value, REFERENCES):
+        return ["r", ref(value)]
     return value
 
 
-def unpacked(data: Any) -> Any:
-    """What `packed` was given. Raises SnapshotError for what it never made."""
+def unpacked(data: Any, ref: Callable[[Any], Value] | None = None) -> Any:
+    """What `packed` was given; `ref` turns data into a reference. Raises SnapshotError for what it never made."""
     if type(data) in _ATOMS:
         return data
     match data:
         case ["t", *items]:
-            return tuple([unpacked(item) for item in items])
+            return tuple([unpacked(item, ref) for item in items])
         case ["l", *items]:
-            return [unpacked(item) for item in items]
+            return [unpacked(item, ref) for item in items]
         case ["d", *pairs]:
             try:
-                return {unpacked(key): unpacked(value) for key, value in pairs}
+                return {unpacked(key, ref): unpacked(value, ref) for key, value in pairs}
             except (TypeError, ValueError) as error:
                 raise corrupt(error) from None
         case ["n", int(bits)]:
             return f64_from_bits(bits & M64)
+        case ["r", reference] if ref is not None:
+            return ref(reference)
     raise corrupt("plain data of an unknown kind")
 
 

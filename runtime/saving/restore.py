@@ -7,6 +7,7 @@ another, values fit their types. Data that doesn't is corrupt, and nothing has b
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 import attrs
@@ -19,6 +20,7 @@ from ..exec.frames import Frame, HostFrame, WasmFrame
 from ..exec.restart import Entry, Record
 from ..exec.shadow import pointer_of
 from ..exec.state import State
+from ..externs import Func
 from ..instances.budget import Budget
 from ..instances.exception import ExnInst, TagInst, WasmException
 from ..instances.func import FuncInst, HostFunc, WasmFunc
@@ -135,7 +137,7 @@ class _Restorer:
                 if ctx not in active:
                     active.append(ctx)
         self.store.instances += self.instances
-        return Restored(ctx, tuple(self.instances), unpacked(self.body.get("extra")))
+        return Restored(ctx, tuple(self.instances), unpacked(self.body.get("extra"), self._ref))
 
     def _exceptions(self) -> None:
         """Objects, tags, and exceptions, whose values may refer to one another in any order."""
@@ -173,6 +175,7 @@ class _Restorer:
             decls = instance.module.decls
             budget = Budget.of_memories(limits)
             instance.objects = Objects(budget)
+            instance.objects.shown = partial(Func, store=self.store)
             _own(field(data, "memories", list), decls.imported(ExternKind.MEMORY), memories, budget)
             _own(field(data, "tables", list), decls.imported(ExternKind.TABLE), tables, Budget.of_tables(limits))
         made = [self._memory(m, memories.get(i)) for i, m in enumerate(field(self.body, "memories", list))]
@@ -391,7 +394,7 @@ class _Restorer:
         if len(entries) > limit:
             raise SnapshotError(f"a journal of {len(entries)} entries exceeds the limit of {limit}")
         inbox = self._told(field(data, "inbox", list, type(None)))
-        args = unpacked(data.get("args"))
+        args = unpacked(data.get("args"), self._ref)
         if args is not None and type(args) is not tuple:
             raise corrupt("arguments that are no tuple")
         record = Record(limit, args, inbox=inbox, restarts=field(data, "restarts", int))
@@ -403,7 +406,7 @@ class _Restorer:
 
     def _entry(self, data: Any, last: bool) -> Entry:
         kind, label, saved, pending, error = same_length(data, 5, "parts of a journal's entry")
-        value = unpacked(saved)
+        value = unpacked(saved, self._ref)
         if type(kind) is not str or type(label) is not str or type(pending) is not bool or (pending and not last):
             raise corrupt("no entry of a journal")
         if kind == "check" and type(value) is not int:

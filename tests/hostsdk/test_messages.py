@@ -13,13 +13,14 @@ import pytest
 from hostsdk import _messages
 from hostsdk._annotations import Place, cell_of, param_of
 from hostsdk._codecs import encoder
-from hostsdk._engine import StateError, Trap
+from hostsdk._engine import STRUCTREF, StateError, Trap
 from hostsdk._errors import BufferTooSmall, ConversionError, Errors, SignatureError
 from hostsdk._frozen import thaw
 from hostsdk._memory import GuestMemory
 from hostsdk._messages import Text
 from hostsdk._module import HostModule
 from hostsdk._numbers import NUMBERS
+from hostsdk._references import RefWord
 from hostsdk._types import FuncRef, Op, OutBuffer, Ptr, i32, u8, u32
 from tests.support.access import FakeAccess
 from tests.support.author import run
@@ -76,7 +77,8 @@ SIGNATURES: dict[Text, tuple[str, str]] = {
     Text.NOT_WASM: (
         "def f(ctx: Context, rest: list[i32]) -> None: ...",
         "kv.f: parameter 'rest': 'list[i32]' is not a WebAssembly type; write a number (i32, u32, i64, u64, f32, f64, "
-        "...), Str, CStr, Bytes, OutBuffer, Ptr[...] or FuncRef[[...], ...]",
+        "...), Str, CStr, Bytes, OutBuffer, Ptr[...], FuncRef[[...], ...] or a reference (Struct, AnyRef, "
+        "ExternRef, ...)",
     ),
     Text.BARE_PTR: (
         "def f(ctx: Context, p: Ptr) -> None: ...",
@@ -94,12 +96,12 @@ SIGNATURES: dict[Text, tuple[str, str]] = {
     ),
     Text.FUNCREF_PARAM: (
         "def f(ctx: Context, cb: FuncRef[[Str], None]) -> None: ...",
-        "kv.f: parameter 'cb': a guest function takes numbers, Ptr and FuncRef, not 'Str'; pass an address and a "
-        "length",
+        "kv.f: parameter 'cb': a guest function takes numbers, Ptr, FuncRef and references, not 'Str'; pass an address "
+        "and a length",
     ),
     Text.FUNCREF_RESULT: (
         "def f(ctx: Context, cb: FuncRef[[], Ptr[u8]]) -> None: ...",
-        "kv.f: parameter 'cb': a guest function gives numbers, a tuple of numbers or None, not 'Ptr[u8]'",
+        "kv.f: parameter 'cb': a guest function gives numbers, references, a tuple of them or None, not 'Ptr[u8]'",
     ),
     Text.POINTED: (
         "def f(ctx: Context, p: Ptr[OutBuffer]) -> None: ...",
@@ -125,8 +127,8 @@ SIGNATURES: dict[Text, tuple[str, str]] = {
     ),
     Text.RESULT: (
         "def f(ctx: Context) -> Str: ...",
-        "kv.f: result: 'Str' can't be a result; give numbers, a tuple of numbers, Stored[...] or None, and fill an "
-        "OutBuffer with bytes or text",
+        "kv.f: result: 'Str' can't be a result; give numbers, references, a tuple of them, Stored[...] or None, and "
+        "fill an OutBuffer with bytes or text",
     ),
     Text.OPEN_TUPLE: (
         "def f(ctx: Context) -> tuple[i32, ...]: ...",
@@ -259,7 +261,7 @@ SIGNATURES: dict[Text, tuple[str, str]] = {
         "kv: guest('malloc'): the second argument is the export's type, FuncRef[[u32], u32] say; got *",
     ),
     Text.TAG_PARAM: (
-        "kv.tag('e', Str)", "kv.tag('e'): an exception carries numbers, V128 and ExternRef, not 'Str'"
+        "kv.tag('e', Str)", "kv.tag('e'): an exception carries numbers, V128 and references, not 'Str'"
     ),
     Text.HOOK_TWICE: (
         "@kv.save\ndef a(state): ...\n@kv.save\ndef b(state): ...",
@@ -320,6 +322,10 @@ VALUES: dict[Text, tuple[Callable[[], object], type[BaseException], str]] = {
     ),
     Text.RANGE: (
         _store(Ptr[u8], 256), ConversionError, "Ptr[u8](0x0): u8 can't hold 256 (it goes from 0 to 255)"
+    ),
+    Text.REFERENCE: (
+        lambda: RefWord(STRUCTREF, "StructRef").lower(5, "kv.f: result"), ConversionError,
+        "kv.f: result: structref takes a Struct of that type or None, not int",
     ),
     Text.KIND: (_store(Ptr[u8], "x"), ConversionError, "Ptr[u8](0x0): u8 takes an int, not 'x'"),
     Text.ARITY: (
@@ -430,7 +436,6 @@ def test_a_field_is_named() -> None:
         ("def f(*args: Context) -> None: ...", "parameter 'args': is the context and has no annotation"),
         ("def f(ctx: Context) -> CStr: ...", "result: 'CStr' can't be a result"),
         ("def f(ctx: Context) -> Bytes: ...", "result: 'Bytes' can't be a result"),
-        ("def f(ctx: Context) -> ExternRef: ...", "result: 'ExternRef' can't be a result"),
         ("def f(ctx: Context) -> str: ...", "result: 'str' can't be a result"),
         ("def f(ctx: Context, p: Ptr[Str]) -> None: ...", "parameter 'p': 'Str' can't lie behind a pointer"),
         ("def f(ctx: Context, p: Ptr[bytes]) -> None: ...", "parameter 'p': 'bytes' has no layout"),

@@ -182,7 +182,7 @@ def test_it_costs_nothing_where_it_is_off() -> None:
     engine = Engine(EngineConfig(clock=FakeClock()))
     with Instance(MODULE, [host], engine=engine) as instance:
         assert {type(export) for export in instance.exports.values()} == {engine.tier.quick(Export)}
-        assert {type(bound) for bound in instance._functions.values()} == {BoundFunction}
+        assert {type(bound) for bound in instance._functions._bound.values()} == {BoundFunction}
         assert instance._store.engine is engine
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import attrs
 
-from hostsdk._engine import FuncType, Trap, TrapCode
+from hostsdk._engine import FuncType, Trap, TrapCode, ValType, Value
 
 
 @attrs.define
@@ -17,6 +17,7 @@ class FakeAccess:
     data: bytearray = attrs.field(factory=lambda: bytearray(65536))
     log: list[tuple[int, bytes]] = attrs.field(factory=list)
     reads: int = 0
+    wide: bool = False
 
     def read(self, addr: int, size: int) -> bytes:
         self.reads += 1
@@ -30,6 +31,9 @@ class FakeAccess:
 
     def size(self) -> int:
         return len(self.data)
+
+    def reference(self, type_: ValType, value: Value) -> object:
+        return value
 
     def function(self, index: int, type_: FuncType) -> object:
         raise Trap(TrapCode.NO_TABLE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import attrs
 import wasmtime
 
 from runtime import (
+    Array,
     Engine,
     EngineConfig,
     ExecContext,
@@ -18,6 +20,7 @@ from runtime import (
     FuncType,
     GlobalInst,
     GlobalType,
+    I31Int,
     Injector,
     Instance,
     MemInst,
@@ -25,6 +28,7 @@ from runtime import (
     Outcome,
     Returned,
     Store,
+    Struct,
     Suspended,
     TableInst,
     TableType,
@@ -58,6 +62,11 @@ class Seen:
     globals: tuple[Plain, ...]
     tables: tuple[tuple[bool, ...], ...]
 
+    @property
+    def cramped(self) -> bool:
+        """Whether a limit was met, which another engine hasn't got."""
+        return any(NO_ROOM in kind for kind, _ in self.results)
+
 
 @attrs.frozen
 class Plan:
@@ -79,9 +88,14 @@ def plan(module: Module, seed: int, *, fuel: str | None = None, amount: int = 60
     return Plan(tuple(calls), fuel, amount)
 
 
+#: What a guest is told that asks for more than there is: each engine has limits of its own.
+NO_ROOM = "no room"
+#: What wasmtime's Python has values of.
+_COMPARED = ("i32", "i64", "f32", "f64", "funcref", "externref")
+
+
 def _comparable(*types: ValType) -> bool:
-    """Whether wasmtime's Python has values of these types."""
-    return all(type_.name not in ("v128", "exnref", "nullexnref") for type_ in types)
+    return all(type_.name in _COMPARED for type_ in types)
 
 
 def _argument(type_: str, pick: random.Random) -> Any:
@@ -163,7 +177,11 @@ def ours(
             for e in externs
             if isinstance(e, GlobalInst) and _comparable(e.type.content)
         ),
-        tuple(tuple(v is None for v in e.elems) for e in externs if isinstance(e, TableInst) and _comparable(e.elem)),
+        tuple(
+            tuple(bool(_plain("ref", v)) for v in e.elems)
+            for e in externs
+            if isinstance(e, TableInst) and _comparable(e.elem)
+        ),
     )
 
 
@@ -196,8 +214,9 @@ def _plain(type_: str, value: Any) -> Plain:
         return f32_to_bits(value) if type_ == "f32" else f64_to_bits(value)
     if type_ in ("i32", "i64"):
         return value & (0xFFFF_FFFF if type_ == "i32" else M64)
-    # A null reference out of a table or global of wasmtime's is a value that holds None.
-    return value is None or getattr(value, "value", value) is None
+    # A null reference out of a table or global of wasmtime's is a value that holds None; and so is an external one to
+    # what a guest has made, which wasmtime-py can't show.
+    return isinstance(value, Array | I31Int | Struct) or value is None or getattr(value, "value", value) is None
 
 
 # Theirs ---------------------------------------------------------------------------------------------------------------
@@ -209,6 +228,7 @@ def theirs(module: Module, plan: Plan) -> Seen:
     config.cranelift_nan_canonicalization = True
     config.wasm_tail_call = True
     config.wasm_exceptions = True
+    config.wasm_function_references = config.wasm_gc = True
     config.wasm_memory64 = True
     config.wasm_relaxed_simd = True
     config.wasm_relaxed_simd_deterministic = True
@@ -265,13 +285,16 @@ def _theirs(call: Callable[[], Any], type_: FuncType) -> tuple[str, tuple[Plain,
 _TRAPS = (
     "integer divide by zero", "integer overflow", "invalid conversion to integer", "out of bounds memory access",
     "undefined element", "out of bounds table access", "uninitialized element", "indirect call type mismatch",
-    "unreachable", "call stack exhausted", "exception", "null reference",
+    "unreachable", "call stack exhausted", "exception", "null reference", "cast failure",
+    "out of bounds array access",
 )  # fmt: skip
 
 
 def _trap(message: str) -> str:
     if "null" in message and "reference" in message:
         return "null reference"
+    if re.search("limit exceeded|allocation size|GC heap|out of memory", message):
+        return NO_ROOM
     for known in _TRAPS:
         if known in message:
             # wasmtime has one message for every access to a table out of bounds.

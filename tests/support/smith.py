@@ -23,6 +23,8 @@ _OPTIONS = {
     "custom-page-sizes-enabled": "false",
     "wide-arithmetic-enabled": "false",
     "shared-everything-threads-enabled": "false",
+    "custom-descriptors-enabled": "false",
+    "compact-imports-enabled": "false",
     "tail-call-enabled": "true",
     "extended-const-enabled": "true",
     "memory-max-size-required": "true",

@@ -1,0 +1,45 @@
+"""The host functions of an instance: bound to it when a guest first asks for them, in the type that it asks for.
+
+A guest may import a function in several types. Its addresses may have 64 bits, and what a host function takes as a
+`Struct`, a guest declares as one of its own: the same function serves all of them, and where a type says more than the
+annotation, what passes is checked against the type.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ._binding import Binding
+from ._engine import FuncType
+from ._enter import BoundFunction
+from ._signature import FunctionSpec
+from ._trace import Trace
+
+
+class Functions:
+    """What may be imported, by module and name, and what has been."""
+
+    def __init__(self, trace: Trace | None) -> None:
+        self._bind: Any = BoundFunction if trace is None else trace.bind
+        self._specs: dict[tuple[str, str], tuple[FunctionSpec, Binding]] = {}
+        self._bound: dict[tuple[str, str, FuncType], BoundFunction] = {}
+
+    def add(self, module: str, name: str, spec: FunctionSpec, binding: Binding) -> None:
+        """Offer a function. Raises ValueError where there is one of this name."""
+        if (module, name) in self._specs:
+            raise ValueError(f"two host modules have a function {module}.{name}")
+        self._specs[module, name] = spec, binding
+
+    def find(self, module: str, name: str, want: object) -> BoundFunction | None:
+        """The function in the type that is wanted, or in its own where it can't be had in that; None where there is
+        none."""
+        offered = self._specs.get((module, name))
+        if offered is None:
+            return None
+        spec, binding = offered
+        fitting = (spec.fitted(want) if isinstance(want, FuncType) else None) or spec
+        key = module, name, fitting.signature.type
+        found = self._bound.get(key)
+        if found is None:
+            found = self._bound[key] = self._bind(fitting, binding)
+        return found
