@@ -70,6 +70,9 @@ def guest_text(names: Iterable[str], module: str = "wasi_snapshot_preview1", pag
 class Box:
     """An instance of that guest, with `options` of `WasiConfig`, on a fake clock unless told otherwise."""
 
+    #: The clock that the engine has, where it is no real one.
+    fake: FakeClock | None = None
+
     def __init__(
         self,
         config: WasiConfig | None = None,
@@ -85,9 +88,8 @@ class Box:
         self.clock = FakeClock()
         names = self.host.functions.keys() & FUNCTIONS.keys()
         self.module = module = Module.from_bytes(wat(guest_text(sorted(names), self.host.name, pages)))
-        #: The clock that the engine has, where it is no real one.
-        self.fake = None if real_clock or engine is not None else self.clock
         if engine is None:
+            self.fake = None if real_clock else self.clock
             engine = Engine(EngineConfig(clock=self.fake)) if self.fake is not None else Engine()
         self.instance = Instance(module, [self.host], engine=engine, limits=Limits(journal=100_000))
         self.instance._store.injector = injector

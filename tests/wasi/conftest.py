@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support import observed
+from tests.support import observed, registry
 from tests.support.layouts import LAYOUTS, layout
 from tests.support.wasi import FUNCTIONS
 
@@ -26,6 +26,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def _layout(request: pytest.FixtureRequest) -> Iterator[None]:
     with layout(request.param):
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _let_go() -> Iterator[None]:
+    """What is prepared of large programs is millions of objects, which would slow down all that comes later."""
+    yield
+    registry.packaged.cache_clear()
+    registry.flite.cache_clear()
 
 
 @pytest.fixture(scope="session", autouse=True)
