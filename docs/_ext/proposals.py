@@ -23,7 +23,7 @@ BEGIN, END = "<!-- from the tables: begin -->\n", "<!-- from the tables: end -->
 #: The files whose import fills the tables.
 FILLED = (_numeric, _prepare, _function)
 #: Features without instructions of their own, or with more to them than those, that machine code does not have.
-NOT_COMPILED: frozenset[Feature] = frozenset((Feature.TAIL_CALL,))
+NOT_COMPILED: frozenset[Feature] = frozenset()
 
 
 def edition(feature: Feature) -> str:

@@ -6,6 +6,10 @@ on the module alone. Nothing in it is baked into code, so the same code serves e
 A function gets the block, what is left to it of the execution's limits, and its arguments. It returns a status with
 its results: 0 for "done", 1 for "leave the stack". Whoever gets a 1 writes its frame's record to the spill area and
 returns 1 in turn. Why, the head says: a trap, or an error that Python raised.
+
+A function with tail calls has two ways in. The usual one, `f<index>`, keeps to this. Its body, `t<index>`, may also
+return 2, "call another in my place": which one, and with what, stands in the head and the room. `f<index>` goes on
+calling until that is over, and each body is gone from the stack before the next one is entered.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from ..module import Module
 from ..types import EXNREF, EXTERNREF, F32, F64, FUNCREF, I32, I64, V128, FuncType, ValType
 
 #: Version of all that is described here and of what the emitter makes of a body; part of the key of cached objects.
-VERSION: Final = 3
+VERSION: Final = 5
 
 # The head: byte offsets, eight bytes each.
 #: Where the stack may not go below. All ones: look for requests. Polled by loops, compared by every entry.
@@ -48,7 +52,15 @@ LEFT: Final = 232
 SUPPORT: Final = 96
 #: Where the spill area begins.
 SPILL_START: Final = 224
-HEAD: Final = 256
+#: A tail call under way: the code to go to, and that which takes its arguments out of the room and goes there.
+TAIL_CODE: Final = 240
+TAIL_WAY: Final = 248
+#: By function of the module: the code that a tail call goes to.
+TAILS: Final = 256
+HEAD: Final = 264
+
+#: The status that means a tail call.
+INSTEAD: Final = 2
 
 #: All ones.
 ASK: Final = 0xFFFF_FFFF_FFFF_FFFF

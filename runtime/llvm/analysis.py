@@ -13,7 +13,10 @@ from ..types import F32, F64
 _SET, _TEE, _GET = BY_NAME["local.set"], BY_NAME["local.tee"], BY_NAME["local.get"]
 _LOOP, _END = BY_NAME["loop"], BY_NAME["end"]
 _CONSTS = (BY_NAME["f32.const"], BY_NAME["f64.const"])
-_CALLS = tuple(map(BY_NAME.__getitem__, ("call", "call_indirect", "memory.atomic.wait32", "memory.atomic.wait64")))
+_CALLS = tuple([
+    BY_NAME[name] for name in
+    "call call_indirect return_call return_call_indirect memory.atomic.wait32 memory.atomic.wait64".split()
+])  # fmt: skip
 #: What gives a NaN only as arithmetic does: the canonical one, once it is settled.
 _ARITHMETIC = frozenset(
     [BY_NAME[f"{t}.{name}"] for t in ("f32", "f64") for name in

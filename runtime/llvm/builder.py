@@ -7,7 +7,7 @@ first result waits for. And it needs no llvmlite: only `backend` does, to make m
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -69,6 +69,11 @@ def real(type_: str, bits: int) -> str:
         return f"0x{(bits >> 31) << 63 | 0x7FF0_0000_0000_0000 | (bits & 0x007F_FFFF) << 29:016X}"
     value = struct.unpack("<f", struct.pack("<I", bits))[0]
     return f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
+
+
+def return_type(results: Sequence[str]) -> str:
+    """What a function with these results returns: its status with them."""
+    return "{" + ", ".join(["i32", *results]) + "}" if results else "i32"
 
 
 def _aligned(type_: str) -> str:

@@ -20,12 +20,12 @@ from ..errors import TrapCode
 from ..instances.region import guarded
 from ..instr.model import Op
 from ..module import Module
-from ..types import ValType
+from ..types import FuncType, ValType
 from ..validate.layout import Layout
 from ..validate.sidetable import Block
 from ..values import NAN32, NAN64, f32_to_bits, f64_to_bits
-from . import abi, notes
-from .builder import GUEST, INVARIANT, OURS, RARELY, Builder, real
+from . import abi, notes, tails
+from .builder import GUEST, INVARIANT, OURS, RARELY, Builder, real, return_type
 
 #: Tag and text. Tags are IR types; `i1` is a truth value not widened yet, `float?` and `double?` are loose.
 Operand: TypeAlias = "tuple[str, str]"
@@ -129,6 +129,10 @@ class Emitter(Builder):
         #: Where traps come from: (block, code).
         self.traps: list[tuple[str, int]] = []
         self.leaves = False
+        #: By signature: code of this function's that takes the arguments of a tail call out of the room.
+        self._passing: dict[str, str] = {}
+        #: Blocks that are left by a tail call.
+        self.replaced = False
         #: What is left of the limits, for a callee.
         self.left = "%given"
         self._bases: dict[int, tuple[str, str]] = {}
@@ -327,6 +331,18 @@ class Emitter(Builder):
         for place, value in enumerate(values):
             self.keep("i64", value, end, 8 * (place - len(values)))
 
+    def passing(self, type_: FuncType) -> str:
+        """The code that takes a tail call's arguments out of the room."""
+        key = abi.signature_key(type_)
+        if key not in self._passing:
+            self._passing[key] = f"@p{self.suffix}_{len(self._passing)}"
+        return self._passing[key]
+
+    @property
+    def suffix(self) -> str:
+        """Makes names of this definition's own."""
+        return str(self.index) if self.point is None else f"r{self.point.pc}"
+
     def finish(self) -> str:
         """The blocks that all ways out share, and the function's text."""
         if self.traps:
@@ -336,15 +352,21 @@ class Emitter(Builder):
             self.leaves = True
             self.jump("leave")
         self.lines += self.cold
+        if self.replaced:
+            self._instead()
         if self.loaded:
             self.lines = notes.passed_on(self.lines, self.loaded)
         if self.leaves:
             self.start("leave")
             self.emit(leaving(self.results if self.point is None else ()))
         if self.point is not None:
-            return self._text(f"i32 @r{self.point.pc}(ptr %inst, ptr %code, ptr %room, i64 %given)")
+            head = f"i32 @r{self.point.pc}(ptr %inst, ptr %code, ptr %room, i64 %given)"
+            return self._text(head) + self._helpers()
         params = "".join([f", {t} %p{i}" for i, t in enumerate(map(abi.ir_type, self.type.params))])
-        return self._text(f"{self.returned} @f{self.index}(ptr %inst, i64 %given{params})")
+        if not self.replaced:
+            return self._text(f"dso_local {self.returned} @f{self.index}(ptr %inst, i64 %given{params})")
+        body = self._text(f"dso_local {self.returned} @t{self.index}(ptr %inst, i64 %given{params})")
+        return body + tails.entry(self.index, self.returned, params) + self._helpers()
 
     def _text(self, head: str) -> str:
         how, after = ("#0", "")
@@ -355,22 +377,39 @@ class Emitter(Builder):
             how, after = f"#2 !dbg !{self._scope}", notes.scope(self._scope)
         return "\n".join([f"define {head} {how} {{\nstart:", *self.prologue, *self.lines, "}\n" + after])
 
+    def _helpers(self) -> str:
+        if not self.replaced:
+            return ""
+        ways = [tails.passing(name, key) for key, name in self._passing.items()]
+        return tails.chain(self.suffix, self.returned) + "".join(ways)
+
+    def _instead(self) -> None:
+        """The ways out by tail calls. A whole function returns, and whoever called it goes on; code that began at a
+        check point has a caller that can't, and stays until the last one of the chain has returned."""
+        self.start("instead")
+        if self.point is None:
+            self.emit(leaving(self.results, abi.INSTEAD))
+            return
+        made = self.value(f"call {self.returned} @a{self.suffix}(ptr %inst, i64 %given)")
+        status = self.value(f"extractvalue {self.returned} {made}, 0") if self.results else made
+        offset = 0
+        for place, (type_, result) in enumerate(zip(self.results, self.type.results, strict=True), 1):
+            wide, value = self.widened(type_, self.value(f"extractvalue {self.returned} {made}, {place}"))
+            self.keep(wide, value, "%room", offset)
+            offset += result.slot
+        self.emit(f"ret i32 {status}")
+
 
 def initial(type_: ValType) -> str:
     """What a local of this type begins with."""
     return str(abi.NULL) if type_.is_ref else ZERO[abi.ir_type(type_)]
 
 
-def return_type(results: Sequence[str]) -> str:
-    """Status and results."""
-    return "{" + ", ".join(["i32", *results]) + "}" if results else "i32"
-
-
-def leaving(results: Sequence[str]) -> str:
-    """Return with status 1 and no results."""
+def leaving(results: Sequence[str], status: int = 1) -> str:
+    """Return with a status and no results."""
     if not results:
-        return "ret i32 1"
-    return f"ret {return_type(results)} {{i32 1{''.join([f', {t} undef' for t in results])}}}"
+        return f"ret i32 {status}"
+    return f"ret {return_type(results)} {{i32 {status}{''.join([f', {t} undef' for t in results])}}}"
 
 
 def differing(rows: Sequence[list[str]]) -> list[int]:
@@ -385,5 +424,5 @@ def differing(rows: Sequence[list[str]]) -> list[int]:
 
 __all__ = [
     "GUEST", "INVARIANT", "OURS", "RARELY", "ZERO", "Edge", "Emitter", "Label", "Loop", "Op", "Operand",
-    "differing", "initial", "leaving", "return_type",
+    "differing", "initial", "leaving",
 ]  # fmt: skip

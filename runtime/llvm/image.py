@@ -100,6 +100,7 @@ class Image:
         words, layout, instance = self.words, self.base.layout, self.instance
         env = instance.module.env
         words[abi.SPILL_START // 8] = SINK
+        words[abi.TAILS // 8] = ctypes.addressof(self.base.tails)
         words[abi.API_TABLE // 8] = ctypes.addressof(_API)
         self._serve = self.serve
         words[abi.HELPER // 8] = id(self._serve)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,8 @@ class Installed:
         #: What stands in for the code of a function, and for each type what calls one of another instance.
         self.outs: list[int] = []
         self.strangers: list[int] = []
+        #: By function index: the code that a tail call goes to.
+        self.tails = (ctypes.c_uint64 * max(len(module.env.funcs), 1))()
         self._settle()
 
     def _called(self) -> list[str]:
@@ -104,6 +107,7 @@ class Installed:
                 continue
             self._level[index] = order.level
             books.made[index] = address
+            self.tails[index] = code.symbols.get(f"t{index}", address) if code is not None else address
             for image in list(books.images):
                 image.install(index, address)
             books.heat.replace(index)
@@ -149,5 +153,7 @@ class Installed:
         numbers = [*range(count), *[abi.FROM_TABLE] * len(env.types)]
         self._thunks = thunks([(number, way[1]) for number, way in zip(numbers, ways, strict=True)])
         self.outs = [self._thunks.start + THUNK * i for i in range(count)]
+        for index, out in enumerate(self.outs):
+            self.tails[index] = out
         self.strangers = [self._thunks.start + THUNK * (count + i) for i in range(len(env.types))]
         self.ready = True

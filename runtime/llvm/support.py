@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from . import abi
-from .builder import INVARIANT, PREAMBLE, Builder
+from .builder import INVARIANT, PREAMBLE, Builder, return_type
 from .capi import exports
-from .emitter import leaving, return_type
+from .emitter import leaving
 from .loader import Code, LoadError, load, place
 
 #: Flag of a vectorcall: the slot before the arguments may be written to.

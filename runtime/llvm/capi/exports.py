@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from .. import abi
-from ..builder import INVARIANT
-from ..emitter import return_type
+from ..builder import INVARIANT, return_type
 from . import desk
 from .convert import KINDS, Wrapper, from_python, to_python
 

@@ -7,7 +7,8 @@ from typing import Any
 from ...errors import TrapCode
 from ...types import FUNCREF, I32, FuncType
 from .. import abi
-from ..emitter import Emitter, return_type
+from ..builder import return_type
+from ..emitter import Emitter, Operand
 from .exception import catch
 from .registry import lowers
 
@@ -23,7 +24,7 @@ def _call(e: Emitter, index: Any) -> None:
     _leave(e, type_, code, args)
 
 
-def _leave(e: Emitter, type_: FuncType, code: str, args: list[tuple[str, str]]) -> None:
+def _leave(e: Emitter, type_: FuncType, code: str, args: list[Operand]) -> None:
     if not abi.callable_from_code(type_):
         raise abi.Unsupported(f"a call of a function of type {type_}")
     results = tuple(map(abi.ir_type, type_.results))
@@ -40,8 +41,9 @@ def _leave(e: Emitter, type_: FuncType, code: str, args: list[tuple[str, str]]) 
         e.push(result, e.value(f"extractvalue {returned} {made}, {place}"))
 
 
-@lowers("call_indirect")
-def _call_indirect(e: Emitter, immediate: Any) -> None:
+def _found(e: Emitter, immediate: Any, codes: str) -> tuple[FuncType, str, list[Operand]]:
+    """The function of a table's entry: its type, its code among `codes`, and the arguments. Traps where there is none
+    of that type."""
     table, type_index = immediate
     type_ = e.module.decls.functype(type_index)
     if e.module.env.tables[table].elem is not FUNCREF or (type_.of is not None and not type_.of.final):
@@ -63,7 +65,35 @@ def _call_indirect(e: Emitter, immediate: Any) -> None:
         e.keep("i64", _entry(e, table, wide), "%inst", abi.INDIRECT)
         e.trap_if(e.value(f"icmp eq i32 {have}, 0"), TrapCode.UNINITIALIZED_ELEMENT)
         e.trap(TrapCode.INDIRECT_CALL_TYPE)
-    _leave(e, type_, _target(e, table, type_index, wide, entry), args)
+    return type_, _target(e, table, type_index, wide, entry, codes), args
+
+
+@lowers("call_indirect")
+def _call_indirect(e: Emitter, immediate: Any) -> None:
+    _leave(e, *_found(e, immediate, e.field("%inst", e.layout.funcs)))
+
+
+@lowers("return_call")
+def _return_call(e: Emitter, index: Any) -> None:
+    type_ = e.module.func_type(index)
+    args = e.take(len(type_.params))
+    _replace(e, type_, e.ours("ptr", e.fixed(abi.TAILS), 8 * index), args)
+
+
+@lowers("return_call_indirect")
+def _return_call_indirect(e: Emitter, immediate: Any) -> None:
+    _replace(e, *_found(e, immediate, e.fixed(abi.TAILS)))
+
+
+def _replace(e: Emitter, type_: FuncType, code: str, args: list[Operand]) -> None:
+    """Leave for a function that goes on in this one's place; see `tails`."""
+    if not abi.callable_from_code(type_):
+        raise abi.Unsupported(f"a call of a function of type {type_}")
+    e.stow(e.fixed(abi.ARGS), args)
+    e.keep("ptr", code, "%inst", abi.TAIL_CODE)
+    e.keep("ptr", e.passing(type_), "%inst", abi.TAIL_WAY)
+    e.replaced = True
+    e.jump("instead")
 
 
 def _number(e: Emitter, type_index: int) -> str:
@@ -75,7 +105,7 @@ def _entry(e: Emitter, table: int, wide: str) -> str:
     return e.value(f"or i64 {wide}, {table << 32}")
 
 
-def _target(e: Emitter, table: int, type_index: int, wide: str, entry: str) -> str:
+def _target(e: Emitter, table: int, type_index: int, wide: str, entry: str, codes: str) -> str:
     """The code to call: a function's of this instance straight, any other's by way of Python."""
     owner = e.ours("ptr", entry, 8)
     stranger, ours, on = e.name(), e.name(), e.name()
@@ -87,7 +117,6 @@ def _target(e: Emitter, table: int, type_index: int, wide: str, entry: str) -> s
         e.jump(on)
     e.start(ours)
     function = e.value(f"zext i32 {e.ours('i32', entry, 4)} to i64")
-    codes = e.field("%inst", e.layout.funcs)
     code = e.value(f"load ptr, ptr {e.value(f'getelementptr ptr, ptr {codes}, i64 {function}')}, !tbaa !4")
     e.jump(on)
     e.start(on)
