@@ -6,7 +6,9 @@ so every resume makes progress, and no effect lies behind a check.
 
 from __future__ import annotations
 
+import os
 import select
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, overload
 
@@ -84,14 +86,20 @@ class BlockUntil(Operation[Any]):
             if value is not None and value is not False:
                 record.settle(entry, value)
                 return value
-            if self._late(execution, entry):
+            if self._late(execution, entry) and not self._gives_way(entry, waits):
                 nothing = None if self.attempt is not None else False
                 record.settle(entry, nothing)
                 return nothing
             entry.waits = waits
             check_interrupt(execution)
             wait(execution, waits)
+            if self.timeout == 0:
+                _let_threads_go()
             tries += 1
+
+    def _gives_way(self, entry: Entry, waits: WaitSet) -> bool:
+        """Whether nothing is waited for and no time: the turn is given up all the same, once."""
+        return entry.waits is None and self.timeout == 0 and self.attempt is None and waits.empty
 
     def _try(self, entry: Entry, waits: WaitSet) -> object:
         if self.attempt is not None:
@@ -137,6 +145,13 @@ class BlockUntil(Operation[Any]):
         scale, at = limit
         now = clock.monotonic() if scale == "monotonic" else clock.wall()
         return bool(now >= at)
+
+
+def _let_threads_go() -> None:
+    """Others of the system's threads may have the interpreter, and the processor."""
+    time.sleep(0)
+    if hasattr(os, "sched_yield"):
+        os.sched_yield()
 
 
 def _ready(waits: WaitSet) -> bool:

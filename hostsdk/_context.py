@@ -316,7 +316,8 @@ class BlockingContext(Context[S]):
         return BlockUntil(attempt, **options).now(self)
 
     def sleep(self, seconds: float) -> None:
-        """Wait for `seconds` in all, however often it is interrupted. May suspend."""
+        """Wait for `seconds` in all, however often it is interrupted; 0 gives up the turn: whoever else is ready goes
+        first. May suspend."""
         BlockUntil(None, timeout=max(seconds, 0.0), name="sleep").now(self)
 
     def call(self, func: FuncRef[P, W], *args: P.args, **kw: P.kwargs) -> W:

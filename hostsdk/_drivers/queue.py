@@ -22,6 +22,9 @@ class RunQueue(Protocol):
     def charge(self, task: Task, seconds: float) -> None:
         """`task` had the thread so long."""
 
+    def give_way(self, task: Task) -> None:
+        """`task`, which is about to be pushed, lets another one go first, if there is one."""
+
     def __len__(self) -> int: ...
 
 
@@ -59,6 +62,13 @@ class FairQueue:
     def charge(self, task: Task, seconds: float) -> None:
         task.account += seconds / weight(task.priority)
 
+    def give_way(self, task: Task) -> None:
+        heap = self._heap
+        while heap and heap[0][2].state is not TaskState.READY:
+            heapq.heappop(heap)
+        if heap:
+            task.account = max(task.account, heap[0][0])
+
     def __len__(self) -> int:
         return len(self._heap)
 
@@ -69,13 +79,16 @@ class DrawnQueue:
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
         self._ready: list[Task] = []
+        self._last: Task | None = None
 
     def push(self, task: Task) -> None:
         self._ready.append(task)
 
     def pop(self) -> Task | None:
+        last, self._last = self._last, None
         while self._ready:
-            lots = [weight(task.priority) for task in self._ready]
+            others = len(self._ready) > 1
+            lots = [0.0 if task is last and others else weight(task.priority) for task in self._ready]
             [place] = self._rng.choices(range(len(lots)), lots)
             task = self._ready.pop(place)
             if task.state is TaskState.READY:
@@ -84,6 +97,9 @@ class DrawnQueue:
 
     def charge(self, task: Task, seconds: float) -> None:
         """Time plays no part."""
+
+    def give_way(self, task: Task) -> None:
+        self._last = task
 
     def __len__(self) -> int:
         return len(self._ready)

@@ -316,20 +316,29 @@ class Scheduler:
                 self._wait(task, outcome.reason.waits)
                 return
             if isinstance(outcome.reason, (Preempted, Injected)):
-                if self._counted is not None and isinstance(self.clock, FakeClock):
-                    self.clock.advance(self._counted.seconds)  # or who computes for ever would hold time still
-                task._move(TaskState.READY)
-                self._push(task)
+                self._again(task)
                 return
         if isinstance(outcome, Exception):
             self._end(task, error=outcome)
         else:
             self._conclude(task, outcome)
 
+    def _again(self, task: Task, last: bool = False) -> None:
+        """The task could go on at once, and does so when its turn comes; not before another one's, with `last`."""
+        if self._counted is not None and isinstance(self.clock, FakeClock):
+            self.clock.advance(self._counted.seconds)  # or who computes for ever would hold time still
+        task._move(TaskState.READY)
+        if last:
+            self._queue.give_way(task)
+        self._push(task)
+
     # Waiting -------------------------------------------------------------------------------------------------------
 
     def _wait(self, task: Task, waits: WaitSet) -> None:
         """The task waits from here on: first it lets itself be woken, then it looks whether there is anything."""
+        if waits.empty and late(self.clock, waits.deadline):
+            self._again(task, last=True)
+            return
         requests = task._context.requests
         task._move(TaskState.WAITING)
         task._waits = waits

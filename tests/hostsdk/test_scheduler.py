@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import os
 import socket
 import tempfile
@@ -28,6 +30,7 @@ from hostsdk import (
     Notifier,
     ReentrancyError,
     Scheduler,
+    SchedulerPool,
     StateError,
     SystemClock,
     Task,
@@ -40,6 +43,7 @@ from hostsdk import (
 from hostsdk._drivers.queue import FairQueue, weight
 from hostsdk._drivers.tasks import MOVES
 from hostsdk._drivers.turns import TimedTurns
+from hostsdk.wasi import WasiConfig, preview1
 from runtime import Requests
 from tests.support.build import wat
 from tests.support.green import Bed, Hall, bed, guest
@@ -523,3 +527,49 @@ def test_a_host_function_can_t_run_the_scheduler() -> None:
         task = scheduler.spawn(calling(lambda ctx: int(scheduler.run())), "f")
         scheduler.run()
         assert isinstance(task.error, StateError)
+
+
+#: Gives up its turn until a note has been made.
+YIELDING = """(module
+  (import "wasi_snapshot_preview1" "sched_yield" (func $yield (result i32)))
+  (import "h" "note" (func $note (param i32) (result i32)))
+  (memory (export "memory") 1)
+  (func (export "until") (param $id i32) (param $count i32)
+    (loop
+      (drop (call $yield))
+      (br_if 0 (i32.lt_u (call $note (local.get $id)) (local.get $count))))))"""
+
+
+def yielding(notes: list[int]) -> Instance:
+    """A guest that notes its number, and goes on until there are so many notes of it."""
+    host = HostModule("h")
+
+    @host.restartable
+    def note(ctx: BlockingContext, number: u32) -> u32:
+        ctx.once(lambda: notes.append(number))
+        return notes.count(number)
+
+    return Instance(Module.from_bytes(wat(YIELDING)), [preview1(WasiConfig()), host])
+
+
+@pytest.mark.parametrize("layout", ["fair", "drawn", "pool", "loop"])
+def test_sched_yield_lets_others_go_first(layout: str) -> None:
+    """BEHAVIOURS 55: guests that give up their turns have them one after the other, though none is ever over by time;
+    in a drawn order none has two in a row."""
+    notes: list[int] = []
+    calls = [(yielding(notes), number) for number in range(2)]
+    if layout == "loop":
+
+        async def main() -> None:
+            await asyncio.gather(*[guest.call_async("until", number, 20, turn=60.0) for guest, number in calls])
+
+        asyncio.run(main())
+    else:
+        options: Any = {"drawn": {"seed": 3}, "pool": {"workers": 1}}.get(layout, {})
+        with SchedulerPool(turn=60.0, **options) if layout == "pool" else Scheduler(turn=60.0, **options) as scheduler:
+            for instance, number in calls:
+                scheduler.spawn(instance, "until", number, 20)
+            scheduler.run()
+    assert sorted(notes) == [0] * 20 + [1] * 20
+    changes = sum(a != b for a, b in itertools.pairwise(notes))
+    assert changes > 30

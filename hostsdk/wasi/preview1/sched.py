@@ -10,6 +10,7 @@ from ..state import BlockingCtx
 
 @host.restartable
 def sched_yield(ctx: BlockingCtx) -> u16:
-    """A check point: whoever wants the turn can have it."""
-    ctx.check_interrupt()
+    """Give up the turn: under a scheduler or in an event loop, other guests that are ready go first; elsewhere, other
+    threads of the process may."""
+    ctx.sleep(0)
     return 0
