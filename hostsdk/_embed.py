@@ -45,6 +45,7 @@ from ._engine import (
 from ._engine import Returned as RuntimeReturned
 from ._errors import MissingExport
 from ._execution import Execution
+from ._explain import Moment
 from ._exports import Export, Exports, export_class
 from ._functions import Functions
 from ._loaded import Module
@@ -329,7 +330,7 @@ class Instance:
             if context.trace and (isinstance(error, WasmException) or not isinstance(error, WasmError)):
                 error.add_note("WebAssembly backtrace, innermost first:\n" + render(context.trace))
             raise
-        explanation = execution.explain()
+        explanation = Moment(execution)
         execution.drop()
         raise stopped(execution, suspended.reason, explanation)
 

@@ -107,11 +107,11 @@ class BoundFunction:
 
     def drop(self, border: ExecContext, frame: HostFrame) -> None:
         """Clean up after a call that will not go on: the generator sees `Dropped`, what was acquired is released."""
+        record = frame.record
+        if record is None or (self.spec.style is Style.FUNCTION and not record.held):
+            return  # it had not been entered yet, or has left the stack with nothing in its hands
         ctx = self._context(border)
         outer = ctx._call, ctx._caller
-        record = frame.record
-        if record is None:
-            return  # it had not been entered yet
         ctx._call = call = Call(self._manner, border.limits.journal, record, border)
         ctx._caller = frame.caller
         if self.spec.style is Style.COROUTINE and frame.live is not None:

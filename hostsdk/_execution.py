@@ -101,12 +101,16 @@ class Execution:
         match outcome:
             case RuntimeReturned(values):
                 return Returned(self._python(values))
-            case RuntimeSuspended(code, reason):
-                self._suspensions += 1
-                return Suspended(reason, code)
+            case RuntimeSuspended():
+                return self._note(outcome)
             case Trapped() | Failed() | Exited() | Dropped():
                 return outcome
         raise StateError(f"no outcome: {outcome!r}")
+
+    def _note(self, outcome: RuntimeSuspended) -> Suspended:
+        self._suspensions += 1
+        self._outcome = noted = Suspended(outcome.reason, outcome.code)
+        return noted
 
     def _python(self, values: tuple[object, ...]) -> tuple[int | float | V128, ...]:
         func = self.instance._function(self.name)

@@ -16,33 +16,67 @@ if TYPE_CHECKING:
 def explain(execution: Execution) -> str:
     """A line about the innermost frame, then the backtrace: WebAssembly's functions with byte offsets, host functions
     with arguments, source lines and how often they were entered again."""
-    context = execution._context
-    call = f"{execution.name}({', '.join(map(repr, execution.args))})"
-    if context.state is not State.SUSPENDED:
-        return f"{call} is {context.state.value}"
-    frames = list(reversed(context.frames))
-    lines = [
-        f"{line}{_about(frame)}" if isinstance(frame, HostFrame) else str(line)
-        for line, frame in zip(trace_of(context.frames), frames, strict=True)
-    ]
-    head = f"{call} {_blocked(execution, frames)}"
-    times = execution.suspensions
-    return f"{head} (suspended {times} {'time' if times == 1 else 'times'} so far)\n{render(lines)}"
+    return str(Moment(execution))
 
 
-def _blocked(execution: Execution, frames: list[Any]) -> str:
-    top = frames[0]
-    reason = getattr(execution.outcome, "reason", None)
-    why = "" if reason is None else f"; {_name(reason)}"
-    if not isinstance(top, HostFrame):
-        return f"suspended in {top.func.name}{why}"
-    entry = top.record.pending if top.record is not None else None
-    where = f"{top.func.name}({_arguments(top)})"
-    if entry is None:
-        return f"suspended in {where}{why}"
-    clock = execution._context.requests.clock
-    since = "" if entry.since is None else f" for {max(0.0, clock.monotonic() - entry.since):.1f} s"
-    return f"blocked{since} in {where}: {_waits_for(entry, clock.monotonic())}{_caller(frames)}{why}"
+class Moment:
+    """Where an execution is now. Put into words when somebody asks, and the same ones after it was dropped: a thousand
+    calls that are ended at once need not all be told of."""
+
+    __slots__ = ("_entry", "_execution", "_frames", "_lines", "_now", "_outcome", "_state", "_times")
+
+    def __init__(self, execution: Execution) -> None:
+        context = execution._context
+        self._execution = execution
+        self._state = context.state
+        self._frames = frames = context.frames.copy()
+        self._lines: dict[int, str | None] | None = None
+        for frame in frames:
+            # A generator is no more when the call has been dropped.
+            if type(frame) is HostFrame and frame.live is not None:
+                self._lines = (self._lines or {}) | {id(frame): _generator_line(frame.live)}
+        last = frames[-1] if frames else None
+        self._entry = None if type(last) is not HostFrame or last.record is None else last.record.pending
+        self._now = context.requests.clock.monotonic()
+        self._times = execution.suspensions
+        self._outcome = execution.outcome
+
+    def __str__(self) -> str:
+        execution, frames = self._execution, self._frames[::-1]
+        call = f"{execution.name}({', '.join(map(repr, execution.args))})"
+        if self._state is not State.SUSPENDED:
+            return f"{call} is {self._state.value}"
+        lines = [
+            f"{line}{self._about(frame)}" if isinstance(frame, HostFrame) else str(line)
+            for line, frame in zip(trace_of(self._frames), frames, strict=True)
+        ]
+        times = self._times
+        head = f"{call} {self._blocked()} (suspended {times} {'time' if times == 1 else 'times'} so far)"
+        return f"{head}\n{render(lines)}"
+
+    def _blocked(self) -> str:
+        frames = self._frames[::-1]
+        top, reason = frames[0], getattr(self._outcome, "reason", None)
+        why = "" if reason is None else f"; {_name(reason)}"
+        if not isinstance(top, HostFrame):
+            return f"suspended in {top.func.name}{why}"
+        where = f"{top.func.name}({_arguments(top)})"
+        entry = self._entry
+        if entry is None:
+            return f"suspended in {where}{why}"
+        since = "" if entry.since is None else f" for {max(0.0, self._now - entry.since):.1f} s"
+        return f"blocked{since} in {where}: {_waits_for(entry, self._now)}{_caller(frames)}{why}"
+
+    def _about(self, frame: HostFrame) -> str:
+        """Where in its source a host function waits, and how often it was gone on with."""
+        record = frame.record
+        if record is None:
+            return " (not entered yet)"
+        place = (self._lines or {}).get(id(frame)) or record.source
+        parts = [] if place is None else [f"at {place}"]
+        if record.restarts:
+            parts.append(f"restarts {record.restarts}")
+        return f" ({', '.join(parts)})" if parts else ""
 
 
 def _caller(frames: list[Any]) -> str:
@@ -68,16 +102,6 @@ def _arguments(frame: HostFrame) -> str:
         return ", ".join(map(repr, frame.args))
     shown: str = spec.signature.show(record.args)
     return shown
-
-
-def _about(frame: HostFrame) -> str:
-    """Where in its source a host function waits, and how often it was gone on with."""
-    record = frame.record
-    if record is None:
-        return " (not entered yet)"
-    place = _generator_line(frame.live) or record.source
-    parts = ([] if place is None else [f"at {place}"]) + ([f"restarts {record.restarts}"] if record.restarts else [])
-    return f" ({', '.join(parts)})" if parts else ""
 
 
 def _generator_line(live: object) -> str | None:

@@ -45,12 +45,17 @@ Outcome: TypeAlias = Returned | Exited | Trapped | Failed | Dropped | Suspended
 
 
 class CallStopped(Exception):
-    """A plain call was stopped before its end. `execution` has been dropped; its backtrace is kept in `explanation`."""
+    """A plain call was stopped before its end. `execution` has been dropped; where it was, `explanation` says."""
 
-    def __init__(self, message: str, execution: Execution, explanation: str) -> None:
+    def __init__(self, message: str, execution: Execution, explanation: object) -> None:
         super().__init__(message)
         self.execution = execution
-        self.explanation = explanation
+        self._explanation = explanation
+
+    @property
+    def explanation(self) -> str:
+        """What `Execution.explain` would have said then: what it was blocked in, and the backtrace."""
+        return str(self._explanation)
 
 
 class Timeout(CallStopped, TimeoutError):
@@ -68,13 +73,14 @@ class CallCancelled(CallStopped):
 class Unanswered(CallStopped):
     """A host function asked something in a plain call, where nobody answers; use `start` and `answer`."""
 
-    def __init__(self, message: str, execution: Execution, explanation: str, question: Question[Any]) -> None:
+    def __init__(self, message: str, execution: Execution, explanation: object, question: Question[Any]) -> None:
         super().__init__(message, execution, explanation)
         self.question = question
 
 
-def stopped(execution: Execution, reason: object, explanation: str) -> CallStopped:
-    """What a plain call raises for an execution that was suspended for `reason`, and dropped."""
+def stopped(execution: Execution, reason: object, explanation: object) -> CallStopped:
+    """What a plain call raises for an execution that was suspended for `reason`, and dropped. `explanation` is a text,
+    or what makes one when asked by `str`."""
     call = f"{execution.name}({', '.join(map(repr, execution.args))})"
     match reason:
         case TimedOut():

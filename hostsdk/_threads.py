@@ -37,6 +37,7 @@ from ._engine import (
 )
 from ._errors import MissingExport
 from ._execution import Execution
+from ._explain import Moment
 from ._loaded import Module
 from ._messages import Text
 from ._module import HostModule
@@ -72,8 +73,8 @@ class ProcessResult:
     outcome: Outcome
     tid: int
     execution: Execution | None = attrs.field(default=None, repr=False)
-    #: Where a call was that has been stopped; as `Execution.explain` says it.
-    explanation: str = attrs.field(default="", repr=False)
+    #: Where a call was that has been stopped; `str` of it says it as `Execution.explain`.
+    explanation: object = attrs.field(default="", repr=False)
 
 
 @attrs.define(eq=False, repr=False)
@@ -101,9 +102,9 @@ class GuestThread:
                     return
                 outcome = yield execution
                 self._execution = None
-                explanation = ""
+                explanation: object = ""
                 if isinstance(outcome, Suspended):
-                    explanation = execution.explain()
+                    explanation = Moment(execution)
                     if execution.state is State.SUSPENDED:
                         execution.drop()
                 if not isinstance(outcome, Returned) or (self.tid == 0 and execution.name == self.name):

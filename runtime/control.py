@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from .exec.context import ExecContext
 from .exec.here import current
-from .exec.run import answer, drop, pending_func, prepare, run, status, throw
+from .exec.run import answer, drop, pending_func, prepare, report, run, status, throw
 from .exec.run import resume_with as _resume_with
 from .externs import arguments
 from .types import FuncType
@@ -24,4 +24,4 @@ def resume_with(ctx: ExecContext, values: tuple[object, ...]) -> None:
     _resume_with(ctx, canonical)
 
 
-__all__ = ["answer", "current", "drop", "pending_func", "prepare", "resume_with", "run", "status", "throw"]
+__all__ = ["answer", "current", "drop", "pending_func", "prepare", "report", "resume_with", "run", "status", "throw"]

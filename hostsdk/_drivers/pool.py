@@ -191,6 +191,8 @@ class SchedulerPool(Scheduler):
         if task._cancelled:
             self._cancelled(task)
             return
+        if task.execution is not None and self._struck(task):
+            return
         if task.execution is None:
             try:
                 self._begin(task)

@@ -30,11 +30,12 @@ from .._engine import (
     control,
 )
 from .._execution import Execution
+from .._explain import Moment
 from .._outcomes import CallCancelled
 from .driver import Deadlock, GreenDriver, late
 from .queue import DrawnQueue, FairQueue, RunQueue
 from .reactor import Reactor
-from .tasks import Task, TaskState
+from .tasks import Stop, Task, TaskState
 from .turns import PER_SECOND, CountedTurns, TimedTurns
 
 _log = logging.getLogger("hostsdk.scheduler")
@@ -363,7 +364,8 @@ class Scheduler:
             return
         waker = task._context.requests.waker
         waker.disarm()
-        waits.unsubscribe(waker)
+        if waits.wakes:
+            waits.unsubscribe(waker)
         if self._reactor is not None and (waits.readable or waits.writable):
             self._reactor.remove(task, waits)
         if task._alarm is not None:
@@ -401,10 +403,20 @@ class Scheduler:
             if task._cancelled and task.state in (TaskState.READY, TaskState.WAITING):
                 self._cancelled(task)
             elif task.state is TaskState.WAITING:
-                self._ready(task)
+                if not self._struck(task):
+                    self._ready(task)
             elif task.state is TaskState.READY:
                 self._attend(task)
                 self._push(task)  # it came from another thread
+
+    def _struck(self, task: Task) -> bool:
+        """Whether an interrupt or the time limit has ended the wait, and with it the task, which needs no turn then."""
+        found = control.report(task._context)
+        if found is None:
+            return False
+        self._stop_waiting(task)
+        self._stopped(task, found)
+        return True
 
     def _look(self, timeout: float | None) -> None:
         """See which deadlines have passed and which descriptors are ready."""
@@ -442,6 +454,9 @@ class Scheduler:
     # Going out -----------------------------------------------------------------------------------------------------
 
     def _conclude(self, task: Task, outcome: object) -> None:
+        if isinstance(outcome, Suspended):
+            self._stopped(task, outcome)
+            return
         execution = task.execution
         if execution is None:
             raise StateError(f"{task.name} has not begun")
@@ -454,6 +469,21 @@ class Scheduler:
         else:
             self._end(task, value)
 
+    def _stopped(self, task: Task, outcome: Suspended) -> None:
+        """Nobody will go on with it: what a plain call would raise, with the cleanup."""
+        execution = task.execution
+        if execution is None:
+            raise StateError(f"{task.name} has not begun")
+        execution._note(outcome)
+        error: BaseException | Stop = Stop(execution, outcome.reason, Moment(execution))
+        try:
+            execution.drop()
+        except BaseException as other:  # a cleanup's own
+            error = other
+            if not isinstance(other, Exception):
+                self._escaped = other
+        self._end(task, error=error)
+
     def _cancelled(self, task: Task) -> None:
         """Drop the call: its host functions clean up, innermost first."""
         if task.ended:
@@ -464,7 +494,7 @@ class Scheduler:
             self._end(task, error=StateError(f"{task.name} was cancelled before it began"))
             return
         self._stop_waiting(task)
-        explanation = execution.explain()
+        moment = Moment(execution)
         cause: BaseException | None = None
         try:
             execution.drop()
@@ -472,11 +502,11 @@ class Scheduler:
             cause = error
             if not isinstance(error, Exception):
                 self._escaped = error
-        cancelled = CallCancelled(f"{task.name} was cancelled", execution, explanation)
+        cancelled = CallCancelled(f"{task.name} was cancelled", execution, moment)
         cancelled.__cause__ = cause
         self._end(task, error=cancelled)
 
-    def _end(self, task: Task, value: Any = None, error: BaseException | None = None) -> None:
+    def _end(self, task: Task, value: Any = None, error: BaseException | Stop | None = None) -> None:
         task._value, task._error = value, error
         with _futures:
             task._move(TaskState.ENDED)
@@ -521,8 +551,8 @@ class Scheduler:
         errors = []
         for task in reversed(self.tasks):
             self._cancelled(task)
-            if task._error is not None and task._error.__cause__ is not None:
-                errors.append(task._error.__cause__)
+            if task.error is not None and task.error.__cause__ is not None:
+                errors.append(task.error.__cause__)
         self._escaped = None
         self._timed.close()
         if self._reactor is not None:
@@ -554,8 +584,8 @@ def _all_ended(tasks: list[Task]) -> bool:
 def _settle(future: Future[Any], task: Task) -> None:
     if not future.set_running_or_notify_cancel():
         return
-    if task._error is not None:
-        future.set_exception(task._error)
+    if task.error is not None:
+        future.set_exception(task.error)
     else:
         future.set_result(task._value)
 

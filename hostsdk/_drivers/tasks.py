@@ -11,7 +11,7 @@ import attrs
 
 from .._engine import Alarm, ExecContext, StateError, WaitSet
 from .._execution import Execution
-from .._outcomes import Outcome
+from .._outcomes import Outcome, stopped
 
 if TYPE_CHECKING:
     from .scheduler import Scheduler
@@ -36,6 +36,16 @@ MOVES: dict[TaskState, frozenset[TaskState]] = {
     TaskState.WAITING: frozenset({TaskState.READY, TaskState.ENDED}),
     TaskState.ENDED: frozenset(),
 }
+
+
+@attrs.frozen(eq=False)
+class Stop:
+    """Why a call ended that nobody goes on with. Made an exception when somebody asks, as a thousand may be ended at
+    once."""
+
+    execution: Execution
+    reason: object
+    moment: object
 
 
 @attrs.define(eq=False, repr=False)
@@ -67,7 +77,7 @@ class Task:
     _queued: bool = False
     _attended: bool = False
     _value: Any = None
-    _error: BaseException | None = None
+    _error: BaseException | Stop | None = None
     _future: Future[Any] | None = None
 
     def _move(self, new: TaskState) -> None:
@@ -96,14 +106,18 @@ class Task:
         `CallCancelled` for one that was cancelled, and StateError before its end. Never blocks."""
         if not self.ended:
             raise StateError(f"{self.name} has not ended: it is {self.state.value}")
-        if self._error is not None:
-            raise self._error
+        error = self.error
+        if error is not None:
+            raise error
         return self._value
 
     @property
     def error(self) -> BaseException | None:
         """What `result` would raise; None where it returned or goes on."""
-        return self._error
+        error = self._error
+        if isinstance(error, Stop):
+            error = self._error = stopped(error.execution, error.reason, error.moment)
+        return error
 
     def cancel(self) -> None:
         """Have the call dropped, with the cleanup of every host function in it, at once where it waits, at its next

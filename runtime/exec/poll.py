@@ -227,6 +227,14 @@ def _only_injected(requests: Requests) -> bool:
     )
 
 
+def interrupted(requests: Requests) -> Suspended | None:
+    """The interrupt or time limit of the execution itself that stands, if an exit doesn't come before it, and no check
+    point is to be counted or passed over first. Counts as reported."""
+    if requests.exit_code is not None or requests.injector is not None or requests.skip or requests.parent is not None:
+        return None
+    return _interrupted(requests, True) or _expired(requests, True)
+
+
 def exit_signal(requests: Requests) -> ExitSignal | None:
     """What is raised where the execution, or one that it is nested in, was asked to exit."""
     for inbox in requests.chain():

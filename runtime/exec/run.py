@@ -21,7 +21,7 @@ from .groups import arrive, leave_clusters, leave_groups
 from .here import here
 from .host import enter, invoke
 from .interrupt import Interrupt
-from .poll import exit_signal
+from .poll import exit_signal, interrupted
 from .signals import POST
 from .stack import RUN, near_end
 from .state import (
@@ -206,6 +206,18 @@ def _suspended(ctx: ExecContext) -> Suspended:
     ctx.counters.suspensions[type(why.reason).__name__] += 1
     ctx.reported = isinstance(why.reason, (Interrupted, TimedOut, Injected, Preempted))
     return why
+
+
+def report(ctx: ExecContext) -> Suspended | None:
+    """For an execution that is suspended in a wait, and whose embedder will go on with it only if nobody wants it
+    back: the interrupt or time limit that stands, as its next check point would have reported it; None where it is to
+    be run."""
+    reason = interrupted(ctx.requests) if ctx.state is State.SUSPENDED else None
+    if reason is None:
+        return None
+    ctx.counters.suspensions[type(reason.reason).__name__] += 1
+    ctx.reported = True
+    return reason
 
 
 def _ended(error: BaseException) -> Outcome:
