@@ -58,6 +58,10 @@ _COUNT = click.IntRange(min=0)
 @click.option("--trace", is_flag=True, help="Say on standard error what host functions do, a line a call.")
 @click.option("--trace-file", type=click.Path(), metavar="FILE", help="Write a time line, for Chrome or Perfetto.")
 @click.option("--threads", type=click.Choice(["os", "green"]), default="os", help="The system's, or all on one.")
+@click.option("--save", type=click.Path(), metavar="FILE", help="Where to keep what --timeout or Ctrl-C stops.")
+@click.option(
+    "--load", type=click.Path(), metavar="FILE", help="Go on with what --save kept, given the same program and options."
+)
 @click.option("--timeout", callback=duration, metavar="TIME", help="Stop after 500ms, 5s, 2m …, whatever it is doing.")
 @click.option("--max-memory", callback=size, metavar="SIZE", help="Of all linear memories together: 64MiB, say.")
 @click.option("--max-table", type=_COUNT, default=_LIMITS.table, metavar="N", help="Entries of all tables together.")
@@ -81,6 +85,8 @@ def command(
     trace: bool,
     trace_file: str | None,
     threads: str,
+    save: str | None,
+    load: str | None,
     timeout: float | None,
     max_memory: int | None,
     max_table: int,
@@ -98,6 +104,9 @@ def command(
     The exit status is the program's, or: 124 timed out, 125 a host module failed, 126 the file can't be run
     (malformed, invalid or unlinkable), 127 there is no such file, 134 a trap, 2 a wrong command line. Ctrl-C lets
     host functions clean up; a second one ends at once.
+
+    With --save, what is stopped can go on: in another process, on another machine, by --load. A file of --save's says
+    what the program's memory holds: load one that you made yourself.
     """
     limits = Limits(
         memory=_LIMITS.memory if max_memory is None else max_memory,
@@ -110,5 +119,6 @@ def command(
     plan = Plan(
         file, args, env, folders, listen, hosts, invoke, timeout, limits, features,
         tier=tier, trace=trace, trace_file=trace_file, lazy=lazy, threads=threads,
+        save=save, load=load,
     )  # fmt: skip
     sys.exit(run(plan))

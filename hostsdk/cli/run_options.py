@@ -77,6 +77,9 @@ class Plan:
     lazy: bool = False
     #: How the threads of a program that has some are run.
     threads: str = "os"
+    #: Where the execution is kept that a time limit or Ctrl-C stops; where one is that is to go on.
+    save: str | None = None
+    load: str | None = None
 
 
 # What follows reads an option's text; click calls each with the option that it is for, for the error's sake.

@@ -38,6 +38,7 @@ from hostsdk import (
     WasmException,
 )
 
+from .run_kept import CantSave, left, load, save
 from .run_options import Advertised, HostName, Plan
 from .run_report import describe, innermost_host, tell, tell_line, tell_traceback
 from .run_signals import Signals, Stopped, die
@@ -154,10 +155,12 @@ class _Job:
     def _with_hosts(self, module: Module, hosts: list[HostModule[Any]], entries: list[Entry]) -> int:
         with self.signals.heard():
             if threaded(module):
+                if self.plan.save or self.plan.load:
+                    raise Ended(USAGE, "a program with threads can't be saved from the command, or loaded")
                 return self._process(module, hosts, entries)
-            instance, starting = self._link(module, hosts)
+            instance, starting = self._link(module, hosts) if self.plan.load is None else self._loaded(module, hosts)
             try:
-                status = self._calls(instance, starting, entries)
+                status = self._calls(instance, starting, left(starting, entries))
             finally:
                 closed = self._close(instance)
         return status if closed else status or HOST_FAILED
@@ -239,12 +242,20 @@ class _Job:
             lambda: Instance.begin(module, hosts, limits=self.plan.limits, engine=engine, trace=self.trace),
         )  # fmt: skip
 
+    def _loaded(self, module: Module, hosts: list[HostModule[Any]]) -> tuple[Instance, Execution | None]:
+        """What was saved, about to go on, in an instance of its own."""
+        engine = Engine(EngineConfig(tier=self.plan.tier, signals=True))
+        execution = self._linked(
+            module, hosts, lambda: load(self.plan, module, hosts, engine=engine, trace=self.trace)
+        )
+        return execution.instance, execution
+
     def _linked(self, module: Module, hosts: list[HostModule[Any]], make: Callable[[], T]) -> T:
         try:
             return make()
         except UnlinkableError as error:
             raise Ended(UNUSABLE, f"unlinkable: {error}", advice=_advice(module, hosts)) from None
-        except LimitError as error:
+        except (LimitError, CantSave) as error:
             raise Ended(UNUSABLE, str(error)) from None
         except Trap as trap:
             raise Ended(TRAPPED, f"trap: {trap}", trap.backtrace) from None
@@ -261,6 +272,8 @@ class _Job:
             code = self._run(starting)
             if code is not None:
                 return code
+            if starting.name == self.plan.invoke:
+                self._print(instance.exports[starting.name].type, starting.outcome)
         for name, args in entries:
             execution = instance.start(name, *args)
             code = self._run(execution)
@@ -323,6 +336,11 @@ class _Job:
 
     def _drop(self, execution: Execution, outcome: Suspended) -> None:
         try:
+            if self.plan.save is not None and self.signals.came:
+                save(self.plan.save, execution)
+            execution.drop()
+        except CantSave as error:
+            tell(self.plan.file, str(error))
             execution.drop()
         except BaseException as error:
             raise _failed(error, self.stopped_in) from None

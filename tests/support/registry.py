@@ -25,9 +25,23 @@ _FLITE_SHA256 = "f975276f4f2a6de78613f197533aac2167d181b77020866d142d594bcc2a0e8
 @cache
 def packaged(distribution: str, file: str, lazy: bool = False) -> Module:
     """A module out of a distribution that is installed."""
+    return Module.from_file(_found(distribution, file), lazy=lazy)
+
+
+def located(distribution: str, file: str) -> str:
+    """The path of a module in a distribution. Where that isn't installed the test is skipped, but in CI."""
+    try:
+        return _found(distribution, file)
+    except importlib.metadata.PackageNotFoundError:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"{distribution} is not installed")
+
+
+def _found(distribution: str, file: str) -> str:
     for path in importlib.metadata.files(distribution) or ():
         if path.name == file:
-            return Module.from_file(str(path.locate()), lazy=lazy)
+            return str(path.locate())
     raise FileNotFoundError(file)
 
 

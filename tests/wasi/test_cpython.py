@@ -22,6 +22,7 @@ from hostsdk import (
     i32,
 )
 from hostsdk.wasi import MemoryTree, WasiConfig, preview1
+from tests.support.process import Done, hostsdk
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 ENDED = (Returned((0,)), Returned(()), Exited(0))
@@ -51,6 +52,14 @@ def python(artifacts: Path) -> Module:
     return Module.from_file(artifacts / "python-snapshot.wasm", lazy=True)
 
 
+def _command(artifacts: Path, script: str, *options: str) -> Done:
+    """The same from the command."""
+    given = ("--host", "tests.wasi.test_cpython:host", "--env", "HOME=/tmp", "--env", "PYTHONTZPATH=")
+    folders = ("--ro-dir", f"{artifacts}::/usr/local/lib", "--max-memory", "1GiB")
+    file = str(artifacts / "python-snapshot.wasm")
+    return hostsdk("run", "--lazy", *given, *folders, *options, "--invoke", "run", file, "-c", script)
+
+
 def _hosts(artifacts: Path, out: bytearray, script: str) -> list[HostModule[None]]:
     config = WasiConfig(
         args=["/usr/local/bin/python.wasm", "-c", script],
@@ -69,6 +78,24 @@ def test_it_computes(python: Module, artifacts: Path) -> None:
     with Instance(python, _hosts(artifacts, out, "print(sum(range(10**6)))")) as inst:
         assert inst.start("run").run() in ENDED
     assert out.decode() == "499999500000\n"
+
+
+def test_it_runs_from_the_command(artifacts: Path) -> None:
+    """A warm start from the command, in machine code where there is any."""
+    done = _command(artifacts, "print(sum(range(10**6)))")
+    assert (done.status, done.out, done.err) == (0, "499999500000\n0\n", "")
+
+
+def test_it_is_stopped_and_goes_on_from_the_command(artifacts: Path, tmp_path: Path) -> None:
+    """BEHAVIOURS 75: a time limit keeps it wherever it is; another process finishes it."""
+    script = "total = 0\nfor i in range(3 * 10**6):\n  total += i\nprint(total)"
+    kept = str(tmp_path / "kept")
+    first = _command(artifacts, script, "--timeout", "12s", "--save", kept)
+    if first.status == 0:
+        pytest.skip("the machine is too fast for a time limit")
+    assert first.status == 124
+    done = _command(artifacts, script, "--load", kept)
+    assert (done.status, done.out) == (0, "4499998500000\n0\n")
 
 
 def test_it_is_stopped_saved_and_gone_on_with(python: Module, artifacts: Path) -> None:

@@ -1,0 +1,54 @@
+"""What a run keeps when it is stopped, and how another one goes on with it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hostsdk import Engine, Execution, HostModule, Module, SnapshotError, Trace
+
+from .run_options import Plan
+
+T = TypeVar("T")
+
+
+class CantSave(Exception):
+    """What was stopped can't be kept, or what was kept can't go on; the message says why."""
+
+
+def save(path: str, execution: Execution) -> None:
+    """Write a suspended execution to a file, all of it or nothing. Raises CantSave."""
+    made = Path(f"{path}.{os.getpid()}.tmp")
+    try:
+        made.write_bytes(execution.save())
+        made.replace(path)
+    except SnapshotError as error:
+        raise CantSave(f"not saved: {error}") from None
+    except OSError as error:
+        made.unlink(missing_ok=True)
+        raise CantSave(f"not saved: {path}: {error.strerror or error}") from None
+
+
+def load(
+    plan: Plan, module: Module, hosts: Sequence[HostModule[Any]], *, engine: Engine, trace: Trace | None
+) -> Execution:
+    """The execution in the plan's file, suspended where it was. Raises CantSave, and UnlinkableError for a host
+    function that is missing."""
+    path = plan.load or ""
+    try:
+        data = Path(path).read_bytes()
+        return Execution.load(data, module, hosts, trusted=True, limits=plan.limits, engine=engine, trace=trace)
+    except SnapshotError as error:
+        raise CantSave(f"{path}: {error}") from None
+    except OSError as error:
+        raise CantSave(f"{path}: {error.strerror or error}") from None
+
+
+def left(going: Execution | None, entries: Sequence[tuple[str, T]]) -> list[tuple[str, T]]:
+    """The calls that are still to be made when what goes on has ended: those behind its own."""
+    names = [name for name, _ in entries]
+    if going is None or going.name not in names:
+        return list(entries)
+    return list(entries[names.index(going.name) + 1 :])
