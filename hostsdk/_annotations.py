@@ -12,8 +12,6 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, NewType, TypeAlias, Union, get_args
 
-import attrs
-
 from ._cells import ArrayCell, BuffersParam, EnumWord, OptionalParam, OptionalWord, TaggedCell, WordParam
 from ._codecs import (
     BytesParam,
@@ -53,6 +51,7 @@ from ._engine import (
     Span,
     Struct,
     WasmException,
+    lean,
 )
 from ._errors import SignatureError
 from ._layout import Cell, Forward, Record, Word, record
@@ -90,7 +89,7 @@ _HEAPS = {Struct: STRUCT, Array: ARRAY, I31Int: I31, WasmException: EXN, Func: F
 _NAMELESS: tuple[tuple[type, Text], ...] = ((int, Text.INT), (float, Text.FLOAT), (str, Text.STR))
 
 
-@attrs.frozen
+@lean.frozen
 class Place:
     """Where an annotation stands, for messages, and the names that it may use besides its module's."""
 
@@ -99,12 +98,12 @@ class Place:
     parameter: str | None = None
     field: str | None = None
     #: Whether the guest's addresses are to have 64 bits.
-    wide: bool = attrs.field(default=False, eq=False, repr=False)
-    locals: Mapping[str, object] = attrs.field(factory=dict, repr=False)
+    wide: bool = lean.field(default=False, eq=False, repr=False)
+    locals: Mapping[str, object] = lean.field(factory=dict, repr=False)
 
     def at(self, parameter: str) -> Place:
         """A parameter of the same function; "return" for its result."""
-        return attrs.evolve(self, parameter=parameter)
+        return lean.evolve(self, parameter=parameter)
 
     def error(self, text: Text, /, **parts: object) -> SignatureError:
         """The error that says `text` about this place."""
@@ -370,7 +369,7 @@ def cell_of(hint: Hint, place: Place, within: Within = MappingProxyType({})) -> 
                 return ArrayCell(cell_of(get_args(base)[0], place, within), count)
             case Tag(number, cases):
                 return _tagged(number, cases, place, within)
-    if isinstance(hint, type) and attrs.has(hint) and hint not in (OutBuffer, Ptr, FuncRef):
+    if isinstance(hint, type) and lean.is_record(hint) and hint not in (OutBuffer, Ptr, FuncRef):
         return _record(hint, place, within)
     raise refusal(hint, place, Text.POINTED)
 
@@ -387,8 +386,10 @@ def _record(cls: type, place: Place, within: Within) -> Record:
     own = Forward(cls)
     within = {**within, cls: own}
     fields: list[tuple[str, str, Cell]] = []
+    import attrs  # only by those who have such classes
+
     for field in attrs.fields(cls):
-        inner = attrs.evolve(place, field=f"{cls.__name__}.{field.name}")
+        inner = lean.evolve(place, field=f"{cls.__name__}.{field.name}")
         fields.append((field.name, field.alias or field.name, cell_of(hints[field.name], inner, within)))
     if not fields:
         raise place.error(Text.NO_FIELDS, cls=cls.__name__)

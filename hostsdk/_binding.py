@@ -8,9 +8,19 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
-
-from ._engine import I64, FuncType, HostFunc, MemInst, RuntimeInstance, TableInst, TagInst, Trap, TrapCode, WasmFunc
+from ._engine import (
+    I64,
+    FuncType,
+    HostFunc,
+    MemInst,
+    RuntimeInstance,
+    TableInst,
+    TagInst,
+    Trap,
+    TrapCode,
+    WasmFunc,
+    lean,
+)
 from ._errors import MissingExport
 from ._messages import Text
 from ._references import callable_as
@@ -21,7 +31,7 @@ MEMORY = "memory"
 TABLE = "__indirect_function_table"
 
 
-@attrs.define(eq=False)
+@lean.define(eq=False)
 class Binding:
     """One module's share of an instance. `owner` is the embedder's instance; `guest` is known once that is linked."""
 

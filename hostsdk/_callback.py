@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-import attrs
-
 from ._engine import (
     Entry,
     FuncType,
@@ -17,6 +15,7 @@ from ._engine import (
     WasmException,
     WasmFunc,
     call_back,
+    lean,
     restore_stack_pointer,
     stack_pointer,
     types_match,
@@ -103,7 +102,7 @@ def call(func: FuncRef[P, W], *args: P.args, **kw: P.kwargs) -> Op[W]:
     return CallOp(func, args)
 
 
-@attrs.frozen
+@lean.frozen
 class TailCallRequest:
     """What `tail_call` gives; the function must return it at once."""
 

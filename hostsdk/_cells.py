@@ -11,11 +11,9 @@ import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import attrs
-
 from ._access import Access, Where, check
 from ._codecs import ADDRESS, Param, Plain, Settled, Worded, address_type
-from ._engine import OutSpan, ParamShape, Span, Trap, TrapCode, Value
+from ._engine import OutSpan, ParamShape, Span, Trap, TrapCode, Value, lean
 from ._errors import ConversionError
 from ._layout import Cell, Word, pointer_size, up
 from ._messages import Text
@@ -23,7 +21,7 @@ from ._numbers import Number
 from ._types import OutBuffer
 
 
-@attrs.frozen
+@lean.frozen
 class EnumWord:
     """A number that stands for a member of an int enum, or for flags."""
 
@@ -73,7 +71,7 @@ class EnumWord:
             raise Trap(TrapCode.HOST, Text.NO_MEMBER(value=number, cls=self.cls.__name__)) from None
 
 
-@attrs.frozen
+@lean.frozen
 class ArrayCell:
     """A fixed number of cells, one behind the other: a tuple in Python, bytes for an array of u8."""
 
@@ -112,7 +110,7 @@ class ArrayCell:
         return b"".join([self.item.pack(part, f"{what}[{i}]") for i, part in enumerate(value)])
 
 
-@attrs.frozen
+@lean.frozen
 class OptionalWord:
     """A pointer or function reference that may be null: 0 is None."""
 
@@ -156,13 +154,13 @@ class OptionalWord:
         return ADDRESS[self.wide].pack(self.lower(value, what), what)
 
 
-@attrs.frozen
+@lean.frozen
 class TaggedCell:
     """A number and, behind it, one of several records: a C struct of a tag and a union."""
 
     number: Number
-    cases: Mapping[int, Cell] = attrs.field(eq=False)
-    classes: Mapping[type, int] = attrs.field(eq=False)
+    cases: Mapping[int, Cell] = lean.field(eq=False)
+    classes: Mapping[type, int] = lean.field(eq=False)
     text: str
 
     @property
@@ -204,7 +202,7 @@ class TaggedCell:
 # ---- parameters -----------------------------------------------------------------------------------------------------
 
 
-@attrs.frozen
+@lean.frozen
 class WordParam(Worded):
     """A word that has to be looked at: plain data is its canonical value."""
 
@@ -220,7 +218,7 @@ class WordParam(Worded):
         return repr(plain)
 
 
-@attrs.frozen
+@lean.frozen
 class OptionalParam:
     """An address that may be 0, and then nothing is looked at."""
 
@@ -250,7 +248,7 @@ class OptionalParam:
         return "None" if plain is None else self.param.show(plain)
 
 
-@attrs.frozen
+@lean.frozen
 class BuffersParam:
     """A list of buffers as C's readv and writev take it: the address of (address, length) pairs, and their number."""
 

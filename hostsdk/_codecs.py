@@ -11,8 +11,6 @@ import reprlib
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Protocol, TypeAlias
 
-import attrs
-
 from ._access import NARROW, WIDE, Access, Where, check
 from ._engine import (
     I32,
@@ -29,6 +27,7 @@ from ._engine import (
     ValType,
     Value,
     flat,
+    lean,
 )
 from ._errors import ConversionError, InvalidText, ResultError
 from ._layout import Cell, Word, pointer_size
@@ -51,7 +50,7 @@ _CHUNK = 64
 # ---- words: what lies in memory and is passed as one value ----------------------------------------------------------
 
 
-@attrs.frozen
+@lean.frozen
 class PtrWord:
     """An address of a `target`."""
 
@@ -98,7 +97,7 @@ class PtrWord:
         return ADDRESS[self.wide].pack(self.lower(value, what), what)
 
 
-@attrs.frozen
+@lean.frozen
 class FuncWord:
     """An index into the function table."""
 
@@ -161,7 +160,7 @@ def _kind(word: Word, value: object, what: str) -> ConversionError:
 Direct: TypeAlias = Number | RefWord
 
 
-@attrs.frozen
+@lean.frozen
 class GuestType:
     """The type of a guest function: the `Callee` behind every FuncRef. `results` is one number or reference, a tuple of
     them, or None for nothing: as an author writes it."""
@@ -169,11 +168,11 @@ class GuestType:
     params: tuple[Word | RefWord, ...]
     results: Direct | tuple[Direct, ...] | None
     #: The type that a guest with 64-bit addresses has of it.
-    wide: GuestType | None = attrs.field(default=None, eq=False, repr=False)
-    text: str = attrs.field(init=False)
-    type: FuncType = attrs.field(init=False, repr=False)
+    wide: GuestType | None = lean.field(default=None, eq=False, repr=False)
+    text: str = lean.field(init=False)
+    type: FuncType = lean.field(init=False, repr=False)
 
-    def __attrs_post_init__(self) -> None:
+    def __post_init__(self) -> None:
         numbers: tuple[Direct, ...]
         match self.results:
             case None:
@@ -246,7 +245,7 @@ class Copied:
         return plain
 
 
-@attrs.frozen
+@lean.frozen
 class NumberParam(Copied):
     """A number, which is its own plain data."""
 
@@ -292,7 +291,7 @@ class Worded:
         return self.word.lift(plain, access)
 
 
-@attrs.frozen
+@lean.frozen
 class PtrParam(Worded):
     """A pointer: plain data is its address."""
 
@@ -310,7 +309,7 @@ class PtrParam(Worded):
         return _hex(plain)
 
 
-@attrs.frozen
+@lean.frozen
 class FuncParam(Worded):
     """A function reference: plain data is its index."""
 
@@ -325,7 +324,7 @@ class FuncParam(Worded):
         return f"<function {plain}>"
 
 
-@attrs.frozen
+@lean.frozen
 class BytesParam(Copied):
     """Bytes by address and length, copied."""
 
@@ -347,7 +346,7 @@ class BytesParam(Copied):
         return f"<{len(plain)} bytes>" if isinstance(plain, bytes) else repr(plain)
 
 
-@attrs.frozen
+@lean.frozen
 class StrParam(Copied):
     """Text by address and length, copied and checked."""
 
@@ -369,7 +368,7 @@ class StrParam(Copied):
         return reprlib.repr(plain)
 
 
-@attrs.frozen
+@lean.frozen
 class CStrParam(Copied):
     """Text up to a zero byte, copied and checked."""
 
@@ -392,7 +391,7 @@ class CStrParam(Copied):
         return reprlib.repr(plain)
 
 
-@attrs.frozen
+@lean.frozen
 class OutParam:
     """Room to fill: plain data is address and size."""
 
@@ -462,7 +461,7 @@ def cstring(access: Access, addr: int, limit: int, where: Where) -> str:
 # ---- results --------------------------------------------------------------------------------------------------------
 
 
-@attrs.frozen
+@lean.frozen
 class Result:
     """One result: a number or reference that is returned, or anything with a layout that is stored through a
     pointer."""

@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Generic, Literal, NoReturn, Protocol, cast, overload
 
-import attrs
-
 from ._binding import Binding
 from ._blocking import BlockUntil, CheckInterrupt, NotYet
 from ._callback import CallOp
@@ -30,6 +28,7 @@ from ._engine import (
     ValType,
     Value,
     WaitSet,
+    lean,
     make_exit,
     value_out,
 )
@@ -75,7 +74,11 @@ class Progress(Generic[T]):
 
 
 def _pack(value: object) -> object:
-    return attrs.asdict(value) if attrs.has(type(value)) else value  # type: ignore[arg-type]  # has() says so
+    if not lean.is_record(type(value)):
+        return value
+    import attrs  # only by those who have such classes
+
+    return attrs.asdict(value)  # type: ignore[arg-type]  # one of them
 
 
 class Context(Generic[S]):
@@ -175,7 +178,7 @@ class Context(Generic[S]):
         if entry is None:
             entry = journal.append("progress", type(initial).__name__, _pack(initial))
         stored: Any = entry.value
-        value: T = type(initial)(**stored) if attrs.has(type(initial)) else stored
+        value: T = type(initial)(**stored) if lean.is_record(type(initial)) else stored
         return Progress(self, entry, value)
 
     def exit(self, code: int) -> NoReturn:

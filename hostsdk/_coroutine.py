@@ -19,8 +19,6 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any
 
-import attrs
-
 from ._binding import Binding
 from ._context import Context
 from ._engine import (
@@ -33,6 +31,7 @@ from ._engine import (
     Unwind,
     WaitSet,
     check_interrupt,
+    lean,
     make_dropped,
     wait,
 )
@@ -62,7 +61,7 @@ class _Cancelled(StateError):
     """The task of a coroutine was cancelled, by somebody else than the engine where the guest sees it."""
 
 
-@attrs.define(eq=False)
+@lean.define(eq=False)
 class Order:
     """An operation that the engine is to carry out, and the future that tells the coroutine."""
 

@@ -9,17 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Concatenate, Literal, Protocol, TypeAlias, overload
 
-import attrs
-
 from ._annotations import Place
 from ._context import BlockingContext, Context
+from ._engine import lean
 from ._messages import Text
 from ._types import P, R, S, Steps
 
 Callbacks: TypeAlias = Literal["nested", "scheduled"]
 
 
-@attrs.frozen
+@lean.frozen
 class Options:
     """The note that a decorator takes."""
 

@@ -6,8 +6,6 @@ import sys
 from collections.abc import Coroutine, Generator
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import attrs
-
 from ._adaptor import Adapted, adapt
 from ._binding import Binding
 from ._callback import TailCallRequest
@@ -24,6 +22,7 @@ from ._engine import (
     TailCall,
     Unwind,
     Value,
+    lean,
     make_dropped,
 )
 from ._errors import ResultError
@@ -43,7 +42,7 @@ _PATIENCE = 1000
 Results: TypeAlias = "tuple[Value, ...] | TailCall"
 
 
-@attrs.define(eq=False)
+@lean.define(eq=False)
 class Live:
     """A generator that waits, and the operation that it yielded."""
 

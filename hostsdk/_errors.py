@@ -9,10 +9,9 @@ from __future__ import annotations
 import errno
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
-import attrs
-
-from ._engine import ErrnoMap, Trap, TrapCode, WasmError
+from ._engine import ErrnoMap, Trap, TrapCode, WasmError, lean
 from ._messages import Text
 
 
@@ -125,14 +124,14 @@ def wasi_errno(error: OSError) -> int | None:
     return next((_BARE[cls] for cls in type(error).__mro__ if cls in _BARE), None)
 
 
-def _check_table(instance: object, attribute: object, table: Mapping[object, object]) -> None:
+def _check_table(table: Mapping[Any, object]) -> None:
     for cls, number in table.items():
         known = isinstance(cls, type) and issubclass(cls, BaseException)
         if not known or not isinstance(number, int) or not 0 < number < 1 << 15:
             raise ValueError(Text.ERRORS_TABLE(value=f"{cls!r}: {number!r}"))
 
 
-@attrs.frozen
+@lean.frozen
 class Errors:
     """How the exceptions of a module's functions become error numbers, which are the function's result.
 
@@ -144,9 +143,12 @@ class Errors:
     Applies to functions whose direct result is one integer.
     """
 
-    table: Mapping[type[BaseException], int] = attrs.field(factory=dict, validator=_check_table)
+    table: Mapping[type[BaseException], int] = lean.field(factory=dict)
     negate: bool = False
     unknown: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_table(self.table)
 
     def number(self, error: BaseException) -> int | None:
         """The number for the guest, not negated; None where the exception is not mapped."""

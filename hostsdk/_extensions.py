@@ -11,8 +11,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Self
 
-import attrs
-
+from ._engine import lean
 from ._errors import HostError
 from ._module import HostModule
 
@@ -26,7 +25,7 @@ class ExtensionError(HostError):
     """A host module of an installed package can't be had. The message names the package, or says what to install."""
 
 
-@attrs.frozen
+@lean.frozen
 class InstalledHost:
     """A host module that an installed package advertises. Nothing of the package has been imported yet."""
 

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-import attrs
-
 from ._access import Access
-from ._engine import ParamShape, Value
+from ._engine import ParamShape, Value, lean
 
 
 def pointer_size(wide: bool) -> int:
@@ -50,7 +48,7 @@ class Word(Cell, Protocol):
         """The canonical value. Raises ConversionError, naming `what`, where it doesn't fit."""
 
 
-@attrs.frozen
+@lean.frozen
 class Field:
     """A field of a record: its attribute, the argument of the class that sets it, and where it lies."""
 
@@ -60,7 +58,7 @@ class Field:
     cell: Cell
 
 
-@attrs.frozen
+@lean.frozen
 class Record:
     """A C struct, as an attrs class has it."""
 
@@ -88,7 +86,7 @@ class Record:
         return bytes(out)
 
 
-@attrs.define(eq=False, repr=False)
+@lean.define(eq=False, repr=False)
 class Forward:
     """A record that is being laid out, for the pointers to it among its own fields (a list's `next`)."""
 

@@ -6,12 +6,10 @@ import os
 from pathlib import Path
 from typing import Self
 
-import attrs
-
-from ._engine import Feature, RuntimeModule
+from ._engine import Feature, RuntimeModule, lean
 
 
-@attrs.frozen(eq=False)
+@lean.frozen(eq=False)
 class Module:
     """A valid module. May be shared by threads and instances."""
 

@@ -6,17 +6,15 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import get_args
 
-import attrs
-
 from ._access import NARROW, WIDE, Access, check
 from ._annotations import Place, cell_of, origin_of, refusal
 from ._codecs import cstring
-from ._engine import Trap, TrapCode
+from ._engine import Trap, TrapCode, lean
 from ._messages import Text
 from ._types import Ptr, T
 
 
-@attrs.frozen
+@lean.frozen
 class GuestMemory:
     """The memory that the guest exports as `memory`. Nothing here suspends; what lies outside traps, before any
     effect. In a replay, reads give what they gave the first time and writes are not done again."""
@@ -65,14 +63,14 @@ class GuestMemory:
         return Rows(addr, n, size, self._access)
 
 
-@attrs.frozen
+@lean.frozen
 class Rows:
     """An array whose elements' size is known at run time only."""
 
     base: int
     count: int
     size: int
-    _access: Access = attrs.field(eq=False, repr=False)
+    _access: Access = lean.field(eq=False, repr=False)
 
     def __len__(self) -> int:
         """How many rows."""

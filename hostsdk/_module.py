@@ -9,12 +9,10 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, Concatenate, Generic, Self, overload
 
-import attrs
-
 from ._annotations import Place, guest_type, local_names, origin_of, param_of, show
 from ._context import BlockingContext, Context
 from ._decorators import Callbacks, Options, Plain, Restartable
-from ._engine import Clock, FuncType, Ref, Scalar, TagInst, TagType, flat
+from ._engine import Clock, FuncType, Ref, Scalar, TagInst, TagType, flat, lean
 from ._errors import Errors, SignatureError
 from ._messages import Text
 from ._resource_kinds import ResourceKind
@@ -144,8 +142,8 @@ class HostModule(Generic[S]):
         if origin_of(kind) is not FuncRef or not isinstance(name, str):
             raise Place(self.name).error(Text.GUEST_KIND, name=name, value=repr(kind))
         place = Place(self.name, f"guest({name!r})")
-        wide = guest_type(kind, attrs.evolve(place, wide=True))
-        return FuncRef(None, name, attrs.evolve(guest_type(kind, place), wide=wide))
+        wide = guest_type(kind, lean.evolve(place, wide=True))
+        return FuncRef(None, name, lean.evolve(guest_type(kind, place), wide=wide))
 
     def save(self, fn: Callable[[S], T], /) -> Callable[[S], T]:
         """Register how the state becomes plain data, for `Execution.save`: None, bool, int, float, str, bytes, and
@@ -291,7 +289,7 @@ class HostModule(Generic[S]):
             options.callbacks,
             options.catch_traps,
             options.repeat,
-            partial(read_signature, fn, style, attrs.evolve(place, wide=True), _CONTEXTS, self.errors)
+            partial(read_signature, fn, style, lean.evolve(place, wide=True), _CONTEXTS, self.errors)
             if signature.addresses
             else None,
         )

@@ -11,8 +11,6 @@ import struct
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-import attrs
-
 from ._access import Access
 from ._engine import (
     F32,
@@ -29,6 +27,7 @@ from ._engine import (
     f32_from_python,
     f32_to_bits,
     f32_to_python,
+    lean,
 )
 from ._errors import ConversionError
 from ._messages import Text
@@ -37,7 +36,7 @@ from ._messages import Text
 Settled: TypeAlias = Any
 
 
-@attrs.frozen
+@lean.frozen
 class Number:
     """A number of one type. `low` and `high` bound the integers. `convert` makes Python's number of a canonical
     value; it is None where the two are the same."""
@@ -46,8 +45,8 @@ class Number:
     shape: Scalar
     low: int
     high: int
-    convert: Callable[[Settled], Settled] | None = attrs.field(eq=False, repr=False)
-    _struct: struct.Struct = attrs.field(eq=False, repr=False)
+    convert: Callable[[Settled], Settled] | None = lean.field(eq=False, repr=False)
+    _struct: struct.Struct = lean.field(eq=False, repr=False)
 
     @property
     def size(self) -> int:
@@ -115,7 +114,7 @@ class Number:
         return ConversionError(Text.KIND(what=what, type=self.text, want=want, value=reprlib.repr(value)))
 
 
-@attrs.frozen
+@lean.frozen
 class Vector(Number):
     """A v128: 16 bytes as a canonical value and in memory, `V128` in Python."""
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import attrs
-
 from ._engine import (
     V128,
     Dropped,
@@ -15,6 +13,7 @@ from ._engine import (
     Status,
     TimedOut,
     Trapped,
+    lean,
 )
 from ._question import Question
 
@@ -22,14 +21,14 @@ if TYPE_CHECKING:
     from ._execution import Execution
 
 
-@attrs.frozen
+@lean.frozen
 class Returned:
     """The function came to its end. `values` has one entry a result, integers signed."""
 
     values: tuple[int | float | V128, ...]
 
 
-@attrs.frozen
+@lean.frozen
 class Suspended:
     """The execution has left the stack and may be resumed.
 

@@ -10,8 +10,6 @@ import reprlib
 from collections.abc import Sequence
 from typing import Any
 
-import attrs
-
 from ._access import Access
 from ._engine import (
     FUNC,
@@ -23,6 +21,7 @@ from ._engine import (
     Value,
     defined,
     is_a,
+    lean,
     type_matches,
     types_match,
     value_in,
@@ -32,7 +31,7 @@ from ._messages import Text
 from ._types import Callee, TypedFuncRef
 
 
-@attrs.frozen
+@lean.frozen
 class RefWord:
     """A reference of a type, passed as one value. It can't lie in memory."""
 
@@ -58,17 +57,17 @@ class RefWord:
 
     def as_param(self, want: ValType) -> RefWord | None:
         """The same where the guest passes a `want`; None where that may be something else."""
-        return attrs.evolve(self, type=want) if type_matches(want, self.type) else None
+        return lean.evolve(self, type=want) if type_matches(want, self.type) else None
 
     def as_result(self, want: ValType) -> RefWord | None:
         """The same where the guest asks for a `want`: what is given is looked at where that may be less than this.
         None where nothing would fit."""
         if type_matches(self.type, want):
             return self
-        return attrs.evolve(self, type=want) if type_matches(want, self.type) else None
+        return lean.evolve(self, type=want) if type_matches(want, self.type) else None
 
 
-@attrs.frozen
+@lean.frozen
 class FuncRefWord(RefWord):
     """A reference to a function whose parameters and results are known."""
 
@@ -98,7 +97,7 @@ class FuncRefWord(RefWord):
         if want.nullable > self.type.nullable or not isinstance(heap, DefType) or want.kind is not FUNC:
             return None
         fits = isinstance(heap.comp, FuncType) and callable_as(heap.comp, self.callee.type)
-        return attrs.evolve(self, type=want) if fits else None
+        return lean.evolve(self, type=want) if fits else None
 
     def as_result(self, want: ValType) -> RefWord | None:
         """As a parameter, and where any function is asked for."""
@@ -126,7 +125,7 @@ def check_references(have: FuncType, want: FuncType, values: Sequence[Value], wh
             raise ConversionError(Text.REFERENCE(what=what, why=why))
 
 
-@attrs.frozen
+@lean.frozen
 class RefParam:
     """A reference: plain data is what the engine has of it. A call that holds an object of the host's which isn't
     plain data can't be saved."""

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
-import attrs
-
-from ._engine import SnapshotError
+from ._engine import SnapshotError, lean
 from ._resources import Resource, ResourceTable
 
 
-@attrs.frozen(eq=False)
+@lean.frozen(eq=False)
 class ResourceKind:
     """How objects of one class become plain data and are made again."""
 

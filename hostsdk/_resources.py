@@ -15,15 +15,13 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, TypeVar
 
-import attrs
-
-from ._engine import Record
+from ._engine import Record, lean
 from ._errors import HandleError
 
 T = TypeVar("T")
 
 
-@attrs.frozen(eq=False)
+@lean.frozen(eq=False)
 class Resource:
     """An object in a table. `identity` is never given out twice."""
 
@@ -34,18 +32,18 @@ class Resource:
     owner: str | None = None
 
 
-@attrs.define(eq=False)
+@lean.define(eq=False)
 class ResourceTable:
     """The resources of one instance, or of all threads of a process. Numbers are the lowest free ones."""
 
-    _by_handle: dict[int, Resource] = attrs.field(factory=dict)
-    _handles: dict[int, int] = attrs.field(factory=dict)
-    _free: list[int] = attrs.field(factory=list)
+    _by_handle: dict[int, Resource] = lean.field(factory=dict)
+    _handles: dict[int, int] = lean.field(factory=dict)
+    _free: list[int] = lean.field(factory=list)
     _next: int = 0
-    _lock: threading.RLock = attrs.field(factory=threading.RLock, repr=False)
+    _lock: threading.RLock = lean.field(factory=threading.RLock, repr=False)
     # No other table of any process gives out the same: a saved call that looked up what is closed by now must not find
     # an object of the table that it is loaded into.
-    _identities: Iterator[int] = attrs.field(factory=lambda: itertools.count(secrets.randbits(62)))
+    _identities: Iterator[int] = lean.field(factory=lambda: itertools.count(secrets.randbits(62)))
 
     def add(self, value: object, *, close: Callable[[Any], object] | None = None, owner: str | None = None) -> int:
         """Keep `value`; its number. `close` is called with it when it is closed, by `close` or with the instance.
@@ -164,7 +162,7 @@ class ResourceTable:
         return handle in self._by_handle
 
 
-@attrs.frozen(eq=False)
+@lean.frozen(eq=False)
 class Resources:
     """A host function's view of the table: look-ups are journaled, so a restarted call goes on with what it had."""
 

@@ -10,15 +10,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-import attrs
-
-from ._engine import Entry, ExecContext, Record, StateError, Unwind, make_dropped, make_unwind
+from ._engine import Entry, ExecContext, Record, StateError, Unwind, lean, make_dropped, make_unwind
 from ._messages import Text
 
 T = TypeVar("T")
 
 
-@attrs.frozen(eq=False)
+@lean.frozen(eq=False)
 class Manner:
     """What holds for every call of a function."""
 

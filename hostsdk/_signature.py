@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FunctionType, MethodType
 from typing import Any, Literal, TypeAlias
 
-import attrs
 from typing_extensions import TypeVar
 
 from ._annotations import Hint, Place, origin_of, param_of, resolve, results_of, show, sized
@@ -28,7 +27,7 @@ from ._codecs import (
     decoder,
     encoder,
 )
-from ._engine import FuncType, Ref, ResultShape, Scalar, Shape, ValType, Value, flat
+from ._engine import FuncType, Ref, ResultShape, Scalar, Shape, ValType, Value, flat, lean
 from ._errors import Errors
 from ._messages import Text
 from ._numbers import Number
@@ -49,7 +48,7 @@ class Style(enum.Enum):
     COROUTINE = "coroutine"
 
 
-@attrs.frozen(eq=False)
+@lean.frozen(eq=False)
 class Signature:
     """What a host function takes and gives.
 
@@ -73,7 +72,7 @@ class Signature:
     results: tuple[Result, ...] = ()
     several: bool = False
     asked: Errors | None = None
-    place: Place = attrs.field(factory=lambda: Place(""), repr=False)
+    place: Place = lean.field(factory=lambda: Place(""), repr=False)
     #: Whether anything in it depends on how wide the guest's addresses are.
     addresses: bool = False
 
@@ -86,7 +85,7 @@ class Signature:
         """The same with codecs for a type that a guest has of it."""
         own = params[: len(self.params)]
         made = _assemble(self.names, own, results, self.several, self.place, self.asked)
-        return attrs.evolve(made, type=type_, returns=self.returns)
+        return lean.evolve(made, type=type_, returns=self.returns)
 
     @property
     def text(self) -> str:
@@ -113,7 +112,7 @@ class Signature:
         return ", ".join(f"{name}={param.show(value)}" for name, param, value in parts)
 
 
-@attrs.frozen(eq=False)
+@lean.frozen(eq=False)
 class FunctionSpec:
     """A registered host function."""
 
@@ -145,14 +144,14 @@ class FunctionSpec:
             if signature is None:
                 continue
             if signature.type == want:
-                return self if signature is self.signature else attrs.evolve(self, signature=signature)
+                return self if signature is self.signature else lean.evolve(self, signature=signature)
             made = _fit(signature, want)
             if made is not None:
-                return attrs.evolve(self, signature=made)
+                return lean.evolve(self, signature=made)
         return None
 
 
-@attrs.frozen
+@lean.frozen
 class Contexts:
     """The classes that a function's first parameter may have."""
 
@@ -193,7 +192,7 @@ def read_signature(
     results, several = _results(hints, style, place)
     made = _assemble(tuple(p.name for p in parameters), own, results, several, place, errors)
     pointing = any(not isinstance(shape, (Scalar, Ref)) for shape in made.shape.params)
-    return attrs.evolve(made, addresses=pointing or any(map(sized, hints.values())))
+    return lean.evolve(made, addresses=pointing or any(map(sized, hints.values())))
 
 
 def _check_context(
@@ -294,7 +293,7 @@ def _assemble(
         results,
         several,
         asked,
-        attrs.evolve(place, locals={}),
+        lean.evolve(place, locals={}),
     )
 
 

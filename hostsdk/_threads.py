@@ -15,8 +15,6 @@ import threading
 from collections.abc import Generator, Sequence
 from typing import Any, Protocol, Self
 
-import attrs
-
 from ._embed import Imports, Instance
 from ._engine import (
     Clock,
@@ -34,6 +32,7 @@ from ._engine import (
     StateError,
     Trap,
     Trapped,
+    lean,
 )
 from ._errors import MissingExport
 from ._execution import Execution
@@ -65,19 +64,19 @@ class Spawner(Protocol):
         be no more."""
 
 
-@attrs.frozen
+@lean.frozen
 class ProcessResult:
     """What a process came to: the outcome, the number of the thread whose outcome it was (0 for the main one), and
     its execution, if it had one."""
 
     outcome: Outcome
     tid: int
-    execution: Execution | None = attrs.field(default=None, repr=False)
+    execution: Execution | None = lean.field(default=None, repr=False)
     #: Where a call was that has been stopped; `str` of it says it as `Execution.explain`.
-    explanation: object = attrs.field(default="", repr=False)
+    explanation: object = lean.field(default="", repr=False)
 
 
-@attrs.define(eq=False, repr=False)
+@lean.define(eq=False, repr=False)
 class GuestThread:
     """One thread of a process. `tid` is 0 for the main thread.
 

@@ -12,8 +12,6 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import attrs
-
 from ._engine import (
     Driver,
     Engine,
@@ -25,6 +23,7 @@ from ._engine import (
     Value,
     WaitSet,
     Waker,
+    lean,
     to_python,
 )
 from ._enter import BoundFunction
@@ -41,7 +40,7 @@ _MOST = 60
 _log = logging.getLogger("hostsdk.calls")
 
 
-@attrs.frozen
+@lean.frozen
 class TraceEvent:
     """Something that took time. `start` and `seconds` are on the engine's clock; `kind` is "guest", "host", or "wait";
     `row` tells threads apart."""
@@ -120,7 +119,7 @@ class Trace:
     def engine(self, engine: Engine) -> Engine:
         """The same engine with waits that are noted."""
         config = engine.config
-        return Engine(attrs.evolve(config, driver=_TracedDriver(engine.driver, self, config.clock.monotonic)))
+        return Engine(lean.evolve(config, driver=_TracedDriver(engine.driver, self, config.clock.monotonic)))
 
     def bind(self, spec: FunctionSpec, binding: Binding) -> BoundFunction:
         """A host function whose calls are noted."""
@@ -167,7 +166,7 @@ class _TracedFunction(BoundFunction):
     def __init__(self, spec: FunctionSpec, binding: Binding, trace: Trace) -> None:
         #: What the calls in progress were made with, the innermost last; empty before the function itself is called.
         self._in_progress: list[list[str]] = []
-        super().__init__(attrs.evolve(spec, fn=_Noted(spec, self._in_progress)), binding)
+        super().__init__(lean.evolve(spec, fn=_Noted(spec, self._in_progress)), binding)
         self._trace = trace
 
     def enter(

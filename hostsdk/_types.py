@@ -11,10 +11,8 @@ import reprlib
 import warnings
 from collections.abc import Awaitable, Generator, Mapping
 from contextvars import ContextVar
-from operator import attrgetter
-from typing import Annotated, Any, Generic, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Protocol, TypeAlias, cast
 
-import attrs
 from typing_extensions import ParamSpec, TypeVar
 
 from ._access import NARROW, Access, unaligned
@@ -44,6 +42,7 @@ from ._engine import (
     TrapCode,
     Value,
     WasmException,
+    lean,
 )
 from ._errors import BufferTooSmall
 from ._layout import Cell
@@ -55,6 +54,9 @@ Wasm: TypeAlias = (
     | tuple[int | float | V128 | Struct | Array | WasmException | FuncHandle | None, ...] | None
 )  # fmt: skip
 
+if TYPE_CHECKING:
+    from attrs import AttrsInstance
+
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 P = ParamSpec("P")
@@ -62,41 +64,41 @@ W = TypeVar("W", bound=Wasm)
 #: What a host function gives: numbers, and records that are stored through pointers.
 R = TypeVar(
     "R",
-    bound="Wasm | TypedFuncRef[Any, Any] | attrs.AttrsInstance"
-    " | tuple[int | float | V128 | Struct | Array | WasmException | FuncHandle | attrs.AttrsInstance | None, ...]",
+    bound="Wasm | TypedFuncRef[Any, Any] | AttrsInstance"
+    " | tuple[int | float | V128 | Struct | Array | WasmException | FuncHandle | AttrsInstance | None, ...]",
 )
 #: The state of a host module, for one instance; None where it has none.
 S = TypeVar("S", default=None)
 
 
-@attrs.frozen
+@lean.frozen
 class ByPointer:
     """Marks a result that goes through a pointer, which the guest passes behind the other arguments."""
 
 
-@attrs.frozen
+@lean.frozen
 class Count:
     """Marks a tuple (or bytes) of fixed length in a record: `Annotated[tuple[u32, ...], Count(4)]`."""
 
     count: int
 
 
-@attrs.frozen
+@lean.frozen
 class Tag:
     """Marks a union in a record, which a number in front tells apart: `Annotated[A | B, Tag(u8, {0: A, 1: B})]`."""
 
     number: object
-    cases: Mapping[int, type] = attrs.field(eq=False)
+    cases: Mapping[int, type] = lean.field(eq=False)
 
 
-@attrs.frozen
+@lean.frozen
 class Buffers:
     """Marks a list of buffers that the guest passes as the address of (address, length) pairs, and their number."""
 
     out: bool = False
 
 
-@attrs.frozen
+@lean.frozen
 class Size:
     """Marks an int that is as wide as the guest's addresses."""
 
@@ -136,7 +138,7 @@ ExnRef: TypeAlias = Annotated[WasmException | None, Ref(EXNREF)]
 Stored: TypeAlias = Annotated[T, ByPointer()]
 
 
-@attrs.frozen(repr=False)
+@lean.frozen(repr=False)
 class Ptr(Generic[T]):
     """A pointer into the guest's memory, to a T. Nothing here suspends.
 
@@ -146,10 +148,10 @@ class Ptr(Generic[T]):
     #: The address in bytes.
     addr: int
     # A record and the forward reference to it within itself are the same type.
-    _cell: Cell = attrs.field(eq=attrgetter("text"))
-    _access: Access = attrs.field(eq=False)
+    _cell: Cell
+    _access: Access = lean.field(eq=False)
     #: Of an address in the guest's memory.
-    _bits: int = attrs.field(default=NARROW, eq=False)
+    _bits: int = lean.field(default=NARROW, eq=False)
 
     def load(self) -> T:
         """What lies there, copied. Raises Trap."""
@@ -162,13 +164,21 @@ class Ptr(Generic[T]):
         self._check()
         self._access.write(self.addr, self._cell.pack(value, repr(self)))
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Ptr):
+            return NotImplemented
+        return self.addr == other.addr and self._cell.text == other._cell.text
+
+    def __hash__(self) -> int:
+        return hash((self.addr, self._cell.text))
+
     def offset(self, n: int) -> Ptr[T]:
         """The pointer `n` elements further on (before, if negative). Traps where that is no address of
         the guest's."""
         addr = self.addr + n * self._cell.size
         if not 0 <= addr < 1 << self._bits:
             raise Trap(TrapCode.OUT_OF_BOUNDS_MEMORY, Text.OUT_OF_RANGE(addr=addr, bits=self._bits))
-        return attrs.evolve(self, addr=addr)
+        return lean.evolve(self, addr=addr)
 
     def _check(self) -> None:
         if self.addr & self._cell.align - 1:
@@ -183,14 +193,14 @@ class Ptr(Generic[T]):
         return f"{self.text}({self.addr:#x})"
 
 
-@attrs.frozen
+@lean.frozen
 class OutBuffer:
     """Room in the guest's memory that the function fills; checked to lie inside before the function began."""
 
     #: The address in bytes.
     addr: int
     _size: int
-    _access: Access = attrs.field(eq=False, repr=False)
+    _access: Access = lean.field(eq=False, repr=False)
 
     def __len__(self) -> int:
         """How many bytes it holds."""
@@ -202,7 +212,7 @@ class OutBuffer:
         if not isinstance(asked, slice) or asked.step not in (None, 1):
             raise TypeError(Text.SLICE(value=reprlib.repr(asked)))
         start, stop, _ = asked.indices(self._size)
-        return attrs.evolve(self, addr=self.addr + start, size=max(stop - start, 0))
+        return lean.evolve(self, addr=self.addr + start, _size=max(stop - start, 0))
 
     def fill(self, data: bytes | bytearray | memoryview) -> int:
         """Write `data` at the beginning; the number of bytes written. Raises BufferTooSmall, and writes nothing,
@@ -238,7 +248,7 @@ class Callee(Protocol):
         """The same for a guest whose addresses are as wide as this one's."""
 
 
-@attrs.frozen(repr=False)
+@lean.frozen(repr=False)
 class FuncRef(Generic[P, W]):
     """A guest function: by its index in the function table, or an export by its name. Plain data, looked up when it is
     called: `yield from call(ref, …)` in a generator, `ctx.call(ref, …)` elsewhere."""
@@ -251,7 +261,7 @@ class FuncRef(Generic[P, W]):
         return f"{self.callee.text}({self.index if self.name is None else repr(self.name)})"
 
 
-@attrs.frozen(repr=False)
+@lean.frozen(repr=False)
 class TypedFuncRef(FuncRef[P, W]):
     """A function that is passed as a reference, not as an index into a table: `(ref $type)`. It is called as any
     FuncRef, and may be called after the call that it was passed to, or kept in a record."""
@@ -263,7 +273,7 @@ class TypedFuncRef(FuncRef[P, W]):
         return f"Typed{self.callee.text}({getattr(self.inst, 'name', None)})"
 
 
-@attrs.frozen
+@lean.frozen
 class Step:
     """What a generator hands to the engine: an operation that may suspend. Made by `yield from op` alone."""
 

@@ -4,7 +4,7 @@ This is its door. Embedders and authors of host functions want `hostsdk`, which 
 nothing of that package.
 """
 
-from . import control, snapshot
+from . import control, lean, snapshot
 from .calls import ExitRequested, Unfinished, conclude, finish, handle_restart, handle_restart_once, run_through
 from .declarations import ExternKind
 from .engine import Engine, EngineConfig, compile_ahead, interpreted, kept_code, without_native
@@ -293,6 +293,7 @@ __all__ = [
     "is_a",
     "is_restartable",
     "kept_code",
+    "lean",
     "make_dropped",
     "make_exit",
     "make_unwind",

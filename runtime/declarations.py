@@ -10,8 +10,7 @@ import enum
 from collections.abc import Sequence
 from typing import TypeAlias
 
-import attrs
-
+from . import lean
 from .errors import InvalidError
 from .instr.model import Op
 from .typedefs import defined
@@ -36,7 +35,7 @@ class ExternKind(enum.IntEnum):
 Expr: TypeAlias = "Sequence[Op]"
 
 
-@attrs.frozen
+@lean.frozen
 class Import:
     """`desc` is a type index for a function or a tag."""
 
@@ -47,7 +46,7 @@ class Import:
     offset: int = 0
 
 
-@attrs.frozen
+@lean.frozen
 class Export:
     name: str
     kind: ExternKind
@@ -55,7 +54,7 @@ class Export:
     offset: int = 0
 
 
-@attrs.frozen
+@lean.frozen
 class Code:
     """A function of the module's own. `locals` are (count, type) pairs as declared, without the parameters; the
     expression lies in the module's bytes from `start` up to `end` (behind its closing `end` instruction)."""
@@ -67,27 +66,27 @@ class Code:
     end: int
 
 
-@attrs.frozen
+@lean.frozen
 class Table:
     type: TableType
     init: Expr | None = None
     offset: int = 0
 
 
-@attrs.frozen
+@lean.frozen
 class Memory:
     type: MemoryType
     offset: int = 0
 
 
-@attrs.frozen
+@lean.frozen
 class Global:
     type: GlobalType
     init: Expr
     offset: int = 0
 
 
-@attrs.frozen
+@lean.frozen
 class Tag:
     """A tag of the module's own: the index of its type."""
 
@@ -103,7 +102,7 @@ class Mode(enum.Enum):
     DECLARATIVE = "declarative"
 
 
-@attrs.frozen
+@lean.frozen
 class Elem:
     """An element segment. `target` and `at` (the offset expression) belong to the active mode."""
 
@@ -115,7 +114,7 @@ class Elem:
     offset: int = 0
 
 
-@attrs.frozen
+@lean.frozen
 class Data:
     """A data segment; its bytes lie in the module from `start` to `end`."""
 
@@ -127,18 +126,18 @@ class Data:
     offset: int = 0
 
 
-@attrs.frozen
+@lean.frozen
 class Names:
     """The name section (appendix "Name Section"), as far as it could be read; never a cause of failure."""
 
     module: str | None = None
-    funcs: dict[int, str] = attrs.field(factory=dict)
-    locals: dict[int, dict[int, str]] = attrs.field(factory=dict)
-    globals: dict[int, str] = attrs.field(factory=dict)
-    tags: dict[int, str] = attrs.field(factory=dict)
+    funcs: dict[int, str] = lean.field(factory=dict)
+    locals: dict[int, dict[int, str]] = lean.field(factory=dict)
+    globals: dict[int, str] = lean.field(factory=dict)
+    tags: dict[int, str] = lean.field(factory=dict)
 
 
-@attrs.frozen
+@lean.frozen
 class Declarations:
     """A decoded module. Imports come first in each index space."""
 
@@ -157,8 +156,8 @@ class Declarations:
     customs: tuple[tuple[str, int, int], ...] = ()
     names: Names = Names()
     #: The same types as `types`, as members of their recursion groups.
-    defs: tuple[DefType, ...] = attrs.field(
-        default=attrs.Factory(lambda self: tuple(map(defined, self.types)), takes_self=True), repr=False
+    defs: tuple[DefType, ...] = lean.field(
+        factory=lean.of_self(lambda self: tuple(map(defined, self.types))), repr=False
     )
 
     def functype(self, index: int) -> FuncType:

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import attrs
-
+from . import lean
 from .errors import StateError
 from .exec.clock import SYSTEM_CLOCK, Clock
 from .exec.inject import Injector
@@ -24,9 +23,9 @@ if TYPE_CHECKING:
     from .llvm.cache import Cache
 
 
-@attrs.frozen
+@lean.frozen
 class EngineConfig:
-    """How an engine works. Immutable; use `attrs.evolve`."""
+    """How an engine works. Immutable; use `lean.evolve`."""
 
     #: Which tiers may run functions. "auto" begins in the interpreter, and makes machine code of what is hot while the
     #: guest runs on. "native" makes machine code of every function that it can, at its first call, and waits for it.
@@ -62,15 +61,15 @@ class EngineConfig:
     injector: Injector | None = None
 
 
-@attrs.frozen(eq=False)
+@lean.frozen(eq=False)
 class Engine:
     """Tiers, clock and driver, shared by any number of stores and threads."""
 
     config: EngineConfig = EngineConfig()
-    driver: Driver = attrs.field(init=False)
-    tier: Tier = attrs.field(init=False)
+    driver: Driver = lean.field(init=False)
+    tier: Tier = lean.field(init=False)
 
-    def __attrs_post_init__(self) -> None:
+    def __post_init__(self) -> None:
         driver = self.config.driver
         if driver is None:
             driver = ThreadDriver(self.config.clock, signals=self.config.signals)

@@ -6,8 +6,7 @@ execution, to be run step by step.
 
 from __future__ import annotations
 
-import attrs
-
+from . import lean
 from .calls import finish
 from .exec import run as running
 from .exec.context import ExecContext
@@ -38,11 +37,11 @@ from .types import (
 from .values import Value, to_python, to_wasm
 
 
-@attrs.frozen
+@lean.frozen
 class Func(FuncHandle):
     """A function and the store whose limits hold for calling it. Two are equal if they are the same function."""
 
-    store: Store = attrs.field(eq=False, repr=False)
+    store: Store = lean.field(eq=False, repr=False)
 
     @property
     def type(self) -> FuncType:
@@ -122,7 +121,7 @@ def python_results(type_: FuncType, values: tuple[Value, ...], store: Store) -> 
     return None if not out else out[0] if len(out) == 1 else out
 
 
-@attrs.frozen
+@lean.frozen
 class Memory:
     """A linear memory. Reads and writes copy."""
 
@@ -160,12 +159,12 @@ class Memory:
         return self.inst.grow(pages)
 
 
-@attrs.frozen
+@lean.frozen
 class Table:
     """A table of references. As Python has them: a function is a `Func`, null is None."""
 
     inst: TableInst
-    store: Store = attrs.field(eq=False, repr=False)
+    store: Store = lean.field(eq=False, repr=False)
 
     @property
     def type(self) -> TableType:
@@ -185,12 +184,12 @@ class Table:
         self.inst.set(index, value_in(self.inst.elem, value))
 
 
-@attrs.frozen
+@lean.frozen
 class Global:
     """A global variable. Integers are signed, as results are."""
 
     inst: GlobalInst
-    store: Store = attrs.field(eq=False, repr=False)
+    store: Store = lean.field(eq=False, repr=False)
 
     @property
     def type(self) -> GlobalType:

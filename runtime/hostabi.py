@@ -12,12 +12,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeAlias
 
-import attrs
-
+from . import lean
 from .types import I32, FuncType, ValType
 
 
-@attrs.frozen
+@lean.frozen
 class Scalar:
     """A number of `bits` bits in one value of `type`. Narrow integers take the low bits, as a conversion in C does;
     a single bit is a truth value, true for anything but 0."""
@@ -27,7 +26,7 @@ class Scalar:
     signed: bool = True
 
 
-@attrs.frozen
+@lean.frozen
 class Span:
     """Bytes that the guest hands in, copied before the function runs: address and length, two values.
     `text` asks for UTF-8, checked."""
@@ -36,14 +35,14 @@ class Span:
     address: ValType = I32
 
 
-@attrs.frozen
+@lean.frozen
 class CString:
     """UTF-8 up to a zero byte: one value, the address. Copied and checked before the function runs."""
 
     address: ValType = I32
 
 
-@attrs.frozen
+@lean.frozen
 class Pointer:
     """The address of something `size` bytes long that lies at a multiple of `align`; both are checked before the
     function runs."""
@@ -53,14 +52,14 @@ class Pointer:
     address: ValType = I32
 
 
-@attrs.frozen
+@lean.frozen
 class OutSpan:
     """Room that the function fills: address and capacity, two values; checked before the function runs."""
 
     address: ValType = I32
 
 
-@attrs.frozen
+@lean.frozen
 class FuncIndex:
     """An index into the guest's function table. It is looked up, and its type compared, when it is called."""
 
@@ -68,7 +67,7 @@ class FuncIndex:
     address: ValType = I32
 
 
-@attrs.frozen
+@lean.frozen
 class Ref:
     """A reference, passed as it is."""
 
@@ -79,7 +78,7 @@ ParamShape: TypeAlias = Scalar | Span | CString | Pointer | OutSpan | FuncIndex 
 ResultShape: TypeAlias = Scalar | Ref
 
 
-@attrs.frozen
+@lean.frozen
 class ErrnoMap:
     """How an exception becomes the function's result: by the first of the exception's classes that `classes` lists,
     else by the `errno` of an OSError, in the host's numbering, in `errnos`, else `unknown` for any OSError.
@@ -91,7 +90,7 @@ class ErrnoMap:
     unknown: int | None = None
 
 
-@attrs.frozen
+@lean.frozen
 class Shape:
     """A host function's parameters and results. The last `stored` parameters are not the function's own: they are
     pointers through which results go."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-import attrs
-
+from . import lean
 from .calls import finish
 from .exec import run as running
 from .exec.context import ExecContext
@@ -18,7 +17,7 @@ from .module import Module
 from .store import Store
 
 
-@attrs.frozen
+@lean.frozen
 class Instantiation:
     """A linked instance, and the execution of its start function where it has one.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import threading
 
-import attrs
+from . import lean
 
 #: Locals of one function, parameters included. Four bytes of a module can declare 2^32; other engines stop here too.
 MAX_LOCALS = 50_000
@@ -35,7 +35,7 @@ MAX_PAGES = 65_536
 MAX_PAGES_64 = 1 << 48
 
 
-@attrs.define(eq=False)
+@lean.define(eq=False)
 class Total:
     """What any number of instances use together, on any threads. Shared by whoever was given it."""
 
@@ -44,7 +44,7 @@ class Total:
     #: The most that was in use at once.
     peak: int = 0
     # Entered again by the thread that holds it where a collection comes in between: what is freed then gives back.
-    _lock: threading.RLock = attrs.field(factory=threading.RLock, init=False, repr=False)
+    _lock: threading.RLock = lean.field(factory=threading.RLock, init=False, repr=False)
 
     def take(self, amount: int) -> bool:
         """Charge `amount`; False, and nothing charged, where it would exceed the limit."""
@@ -76,18 +76,22 @@ def _total(limit: Total | int) -> Total:
     return limit if isinstance(limit, Total) else Total(limit)
 
 
-@attrs.frozen
+@lean.frozen
 class Totals:
     """Limits of all instances together whose `Limits` hold this very object: `Totals(memory=1 << 32)`. What an
     instance took is given back when its memories and tables are freed."""
 
     #: Bytes of all linear memories.
-    memory: Total = attrs.field(factory=lambda: Total(UNLIMITED), converter=_total)
+    memory: Total
     #: Entries of all tables.
-    table: Total = attrs.field(factory=lambda: Total(UNLIMITED), converter=_total)
+    table: Total
+
+    def __init__(self, memory: Total | int = UNLIMITED, table: Total | int = UNLIMITED) -> None:
+        object.__setattr__(self, "memory", _total(memory))
+        object.__setattr__(self, "table", _total(table))
 
 
-@attrs.frozen
+@lean.frozen
 class Limits:
     """What an instance and the calls into it may use. Exceeding one is a `Trap` (a call), -1 (a grow) or a
     `LimitError` (before anything runs); never a crash."""

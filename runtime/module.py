@@ -10,8 +10,7 @@ import functools
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 
-import attrs
-
+from . import lean
 from .binary.code import bodies, decode_body
 from .binary.sections import decode
 from .declarations import Code, Declarations, ExternKind, Import
@@ -31,7 +30,7 @@ from .validate.stack import Meter
 _MAX_SIZE = Limits().module
 
 
-@attrs.frozen(eq=False)
+@lean.frozen(eq=False)
 class LayoutsByPc(Mapping[int, Layout]):
     """Layouts of a body's check points by byte offset; the entry has that of the byte before the first instruction."""
 
@@ -48,7 +47,7 @@ class LayoutsByPc(Mapping[int, Layout]):
         return len(self.indexes)
 
 
-@attrs.frozen(eq=False)
+@lean.frozen(eq=False)
 class Body:
     """A function body, decoded and checked: what every tier starts from."""
 
@@ -72,7 +71,7 @@ class Body:
         return cls(code, ops, side, by_index, by_pc)
 
 
-@attrs.frozen(eq=False, slots=False)
+@lean.frozen(eq=False, slots=False)
 class Module:
     """A valid module. Compared by identity; `hash` tells whether two are the same bytes.
 
@@ -84,11 +83,11 @@ class Module:
     decls: Declarations
     #: Index spaces, imports first.
     env: Env
-    _bodies: dict[int, Body] = attrs.field(factory=dict, init=False, repr=False)
+    _bodies: dict[int, Body] = lean.field(factory=dict, init=False, repr=False)
     #: A tier keeps here, by function index, what it has made of the bodies; it alone knows the form.
-    prepared: dict[int, object] = attrs.field(factory=dict, init=False, repr=False)
+    prepared: dict[int, object] = lean.field(factory=dict, init=False, repr=False)
     #: Machine code of the bodies, by how it was made; its tier alone knows the form.
-    compiled: dict[object, object] = attrs.field(factory=dict, init=False, repr=False)
+    compiled: dict[object, object] = lean.field(factory=dict, init=False, repr=False)
 
     @classmethod
     def load(

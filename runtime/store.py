@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import attrs
-
+from . import lean
 from .engine import Engine
 from .errors import Trap, TrapCode
 from .exec.context import ExecContext
@@ -17,37 +16,46 @@ from .instances.group import Word
 from .instances.instance import Instance
 from .limits import Limits
 
-
-def _injected(store: Store, attribute: attrs.Attribute[Injector | None], value: Injector | None) -> Injector | None:
-    if store.hold is not None:
-        store.hold.value = value is not None
-    return value
-
-
 #: Contexts that a store keeps: more than one only for several threads.
 _SPARE = 4
 
 
-@attrs.define(eq=False)
+@lean.define(eq=False)
 class Store:
     """Limits, counters and the engine for a number of instances. Executions of one store may run on several threads,
     each instance on one at a time."""
 
-    engine: Engine = attrs.field(factory=Engine)
-    limits: Limits = attrs.field(factory=Limits)
-    counters: Counters = attrs.field(factory=Counters)
-    instances: list[Instance] = attrs.field(factory=list)
-    #: Restarts to inject into executions that begin from now on; at first the engine's.
-    injector: Injector | None = attrs.field(default=None, on_setattr=_injected)
+    engine: Engine
+    limits: Limits
+    counters: Counters
+    instances: list[Instance]
     #: Not 0 while calls need more than a short way in gives; see `terms`.
-    hold: Word | None = attrs.field(default=None, init=False, repr=False)
+    hold: Word | None
+    _injector: Injector | None
     #: Contexts of calls that have returned, for the next ones: making one costs as much as a short call.
-    _spare: list[ExecContext] = attrs.field(factory=list, init=False, repr=False)
+    _spare: list[ExecContext]
 
-    def __attrs_post_init__(self) -> None:
-        self.counters.count_wasm_calls = self.engine.config.count_wasm_calls
-        if self.injector is None:
-            self.injector = self.engine.config.injector
+    def __init__(
+        self, engine: Engine | None = None, limits: Limits | None = None, injector: Injector | None = None
+    ) -> None:
+        self.engine = engine or Engine()
+        self.limits = limits or Limits()
+        self.counters = Counters(count_wasm_calls=self.engine.config.count_wasm_calls)
+        self.instances = []
+        self.hold = None
+        self._injector = injector or self.engine.config.injector
+        self._spare = []
+
+    @property
+    def injector(self) -> Injector | None:
+        """Restarts to inject into executions that begin from now on; at first the engine's."""
+        return self._injector
+
+    @injector.setter
+    def injector(self, value: Injector | None) -> None:
+        self._injector = value
+        if self.hold is not None:
+            self.hold.value = value is not None
 
     def context(self) -> ExecContext:
         """A fresh execution. Made inside a host function, it is nested in the one that runs there: it inherits its

@@ -12,8 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 from weakref import WeakValueDictionary
 
-import attrs
-
+from . import lean
 from .errors import InvalidError
 from .limits import MAX_SUPERTYPES
 from .types import CompType, DefType, FieldType, FuncType, StructType, ValType, type_matches, types_match
@@ -51,7 +50,7 @@ def canonical(members: Sequence[DefType]) -> tuple[DefType, ...]:
         for place, member in enumerate(group):
             member.group, member.place = group, place
             if isinstance(member.comp, FuncType):
-                member.comp = attrs.evolve(member.comp, of=None if plain else member)
+                member.comp = lean.evolve(member.comp, of=None if plain else member)
         _known[key] = group[0]
     return group
 

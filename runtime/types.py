@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-import attrs
-
+from . import lean
 from .limits import MAX_PAGES, MAX_PAGES_64, PAGE
 
 
-@attrs.define(eq=False, repr=False)
+@lean.define(eq=False, repr=False)
 class Heap:
     """An abstract heap type: what a reference refers to. `above` are the abstract types that it is a subtype of,
     itself among them; `code` its byte in the binary format."""
@@ -23,9 +22,9 @@ class Heap:
     name: str
     code: int
     above: frozenset[Heap] = frozenset()
-    _refs: dict[bool, ValType] = attrs.field(factory=dict, init=False)
+    _refs: dict[bool, ValType] = lean.field(factory=dict, init=False)
 
-    def __attrs_post_init__(self) -> None:
+    def __post_init__(self) -> None:
         self.above = self.above | {self}
 
     @property
@@ -39,7 +38,7 @@ class Heap:
         return found or self._refs.setdefault(nullable, ValType("", self.code, True, heap=self, nullable=nullable))
 
 
-@attrs.define(eq=False, repr=False)
+@lean.define(eq=False, repr=False)
 class DefType:
     """A defined type: one member of a recursion group, the group's place in it known. `typedefs` makes it, and gives
     the same object for the same type, whatever module it is from (the spec's iso-recursive equivalence, 3.3.2).
@@ -53,8 +52,8 @@ class DefType:
     #: Of all members, this one among them, in order; and its own place.
     group: tuple[DefType, ...] = ()
     place: int = 0
-    _refs: dict[bool, ValType] = attrs.field(factory=dict, init=False)
-    __weakref__: object = attrs.field(init=False)
+    _refs: dict[bool, ValType] = lean.field(factory=dict, init=False)
+    __weakref__: object = lean.field(init=False)
 
     @property
     def kind(self) -> Heap:
@@ -85,7 +84,7 @@ class DefType:
 HeapType: TypeAlias = "Heap | DefType"
 
 
-@attrs.frozen(eq=False, repr=False)
+@lean.frozen(eq=False, repr=False)
 class ValType:
     """A value type. `code` is its byte in the binary format, that of its heap type for a reference; `slot` the bytes
     it takes in a frame record. A reference has a heap type, and may be null or not."""
@@ -176,7 +175,7 @@ EXNREF = EXN.ref()
 VALTYPES: dict[int, ValType] = {t.code: t for t in (I32, I64, F32, F64, V128, *(h.ref() for h in HEAPS.values()))}
 
 
-@attrs.frozen(repr=False)
+@lean.frozen(repr=False)
 class FuncType:
     """Parameter and result types of a function. Two are equal if they are the same type.
 
@@ -186,13 +185,13 @@ class FuncType:
 
     params: tuple[ValType, ...] = ()
     results: tuple[ValType, ...] = ()
-    of: DefType | None = attrs.field(default=None, repr=False)
+    of: DefType | None = lean.field(default=None, repr=False)
 
     def __repr__(self) -> str:
         return f"({' '.join(t.brief for t in self.params)}) -> ({' '.join(t.brief for t in self.results)})"
 
 
-@attrs.frozen
+@lean.frozen
 class FieldType:
     """Type of a struct's field or of an array's elements. `storage` may be packed: i8 or i16."""
 
@@ -217,16 +216,16 @@ class FieldType:
         return f"(mut {self.storage.brief})" if self.mutable else self.storage.brief
 
 
-@attrs.frozen(eq=False, repr=False)
+@lean.frozen(eq=False, repr=False)
 class StructType:
     """The fields of a struct. Compared by identity."""
 
     fields: tuple[FieldType, ...]
     of: DefType
     #: Types of the fields' values.
-    values: tuple[ValType, ...] = attrs.field(init=False)
+    values: tuple[ValType, ...] = lean.field(init=False)
 
-    def __attrs_post_init__(self) -> None:
+    def __post_init__(self) -> None:
         object.__setattr__(self, "values", tuple([field.value for field in self.fields]))
 
     def __repr__(self) -> str:
@@ -234,7 +233,7 @@ class StructType:
         return f"({' '.join(shown)}{' ...' if len(self.fields) > 8 else ''})"
 
 
-@attrs.frozen(eq=False, repr=False)
+@lean.frozen(eq=False, repr=False)
 class ArrayType:
     """The elements of an array. Compared by identity."""
 
@@ -284,7 +283,7 @@ def non_null(type_: ValType) -> ValType:
     return type_ if type_.heap is None else type_.heap.ref(False)
 
 
-@attrs.frozen
+@lean.frozen
 class TableType:
     """Element type and size limits, in entries. `max` is None where there is none; `address` is the type of indexes,
     i32 or i64."""
@@ -295,7 +294,7 @@ class TableType:
     address: ValType = I32
 
 
-@attrs.frozen
+@lean.frozen
 class MemoryType:
     """Size limits, in pages of `page` bytes: 64 KiB, or one. `address` is the type of addresses, i32 or i64; a
     `shared` memory may be used by several threads at once."""
@@ -314,7 +313,7 @@ class MemoryType:
         return MAX_PAGES if self.address is I32 else MAX_PAGES_64
 
 
-@attrs.frozen
+@lean.frozen
 class GlobalType:
     """Type and mutability of a global."""
 
@@ -322,7 +321,7 @@ class GlobalType:
     mutable: bool = False
 
 
-@attrs.frozen
+@lean.frozen
 class TagType:
     """The type of a tag: that of a function which takes what its exceptions carry, and gives nothing."""
 

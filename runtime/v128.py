@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterable
 from typing import Literal, Self, TypeAlias
 
-import attrs
+from . import lean
 
 #: How lanes are read: integers signed (`i`) or unsigned (`u`), or floats.
 Shape: TypeAlias = Literal[
@@ -22,7 +22,7 @@ _LAYOUTS: dict[str, struct.Struct] = {
 }  # fmt: skip
 
 
-@attrs.frozen(repr=False)
+@lean.frozen(repr=False)
 class V128:
     """A vector of 128 bits. Equal if all bits are equal, those of NaNs included.
 
@@ -31,10 +31,10 @@ class V128:
     """
 
     #: Lane 0 first, each lane little end first: the bytes as they lie in memory.
-    raw: bytes = attrs.field()
+    raw: bytes
 
-    @raw.validator
-    def _check(self, attribute: object, value: object) -> None:
+    def __post_init__(self) -> None:
+        value: object = self.raw
         if not isinstance(value, bytes):
             raise TypeError(f"a v128 is made of bytes, not {type(value).__name__}")
         if len(value) != 16:

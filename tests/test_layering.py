@@ -17,6 +17,7 @@ from tests.support.imports import Import, cycles, imports_of, module_name, sourc
 
 #: Rooms of `runtime` from the ground up, one line a floor.
 FLOORS: tuple[tuple[str, ...], ...] = (
+    ("lean",),
     ("limits", "features", "errors"),
     ("types", "v128"),
     ("values", "typedefs"),
@@ -47,11 +48,11 @@ ONLY_BY = {"interp": {"engine"}, "llvm": {"engine"}}
 #: Foreign packages that only these modules may import.
 FOREIGN = {"llvmlite": {"runtime.llvm.backend", "runtime.llvm.builder"}}
 #: What the rooms below need besides the standard library.
-PLAIN_ROOMS = {"limits", "features", "errors", "types", "typedefs", "v128", "values", "semantics"}
+PLAIN_ROOMS = {"lean", "limits", "features", "errors", "types", "typedefs", "v128", "values", "semantics"}
 
 #: Where strangers come in: packages, and modules that a door hands out whole (`from runtime import control`).
 PACKAGES = {"runtime", "hostsdk", "hostsdk.testing", "hostsdk.wasi"}
-DOORS = PACKAGES | {"runtime.control", "runtime.snapshot"}
+DOORS = PACKAGES | {"runtime.control", "runtime.lean", "runtime.snapshot"}
 
 FILES = source_files("runtime", "hostsdk")
 MODULES = {module_name(path) for path in FILES}
@@ -114,9 +115,9 @@ def test_rooms_keep_their_further_limits() -> None:
 
 
 def test_foreign_packages_stay_in_their_files() -> None:
-    """Only the files that wrap a foreign package import it, and the lowest rooms need attrs alone."""
+    """Only the files that wrap a foreign package import it, and the lowest rooms need none."""
     bad = [i for i in IMPORTS if i.source not in FOREIGN.get(i.target.split(".")[0], {i.source})]
-    known = sys.stdlib_module_names | {"runtime", "attrs"}
+    known = sys.stdlib_module_names | {"runtime"}
     plain = [i for i in IMPORTS if i.source.startswith("runtime.") and room(i.source) in PLAIN_ROOMS]
     bad += [i for i in plain if i.target.split(".")[0] not in known]
     assert not bad, wrong(bad)

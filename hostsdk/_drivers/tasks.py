@@ -7,9 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
-import attrs
-
-from .._engine import Alarm, ExecContext, StateError, WaitSet
+from .._engine import Alarm, ExecContext, StateError, WaitSet, lean
 from .._execution import Execution
 from .._outcomes import Outcome, stopped
 
@@ -38,7 +36,7 @@ MOVES: dict[TaskState, frozenset[TaskState]] = {
 }
 
 
-@attrs.frozen(eq=False)
+@lean.frozen(eq=False)
 class Stop:
     """Why a call ended that nobody goes on with. Made an exception when somebody asks, as a thousand may be ended at
     once."""
@@ -48,7 +46,7 @@ class Stop:
     moment: object
 
 
-@attrs.define(eq=False, repr=False)
+@lean.define(eq=False, repr=False)
 class Task:
     """One call among those that a `Scheduler` runs. Made by `Scheduler.spawn` and `Scheduler.add`."""
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import random
 import threading
 
-import attrs
-
-from .._engine import Alarm, Clock, Requests
+from .._engine import Alarm, Clock, Requests, lean
 
 #: Check points that pass for a second where time is virtual.
 PER_SECOND = 10_000
@@ -72,7 +70,7 @@ class TimedTurns:
         self._set(over)
 
 
-@attrs.define(eq=False)
+@lean.define(eq=False)
 class CountedTurns:
     """Turns of some check points each, drawn from a generator: the same ones for the same seed, on every machine and
     tier. The injector of the executions that have them."""

@@ -78,19 +78,19 @@ _MODULE = '''\
 
 from __future__ import annotations
 
-import attrs
+from runtime import lean
 
 from hostsdk import ERRNO_NEGATIVE, BlockingContext, Bytes, Context, HostModule, Notifier, OutBuffer, i32, u32
 
 
-@attrs.define(eq=False)
+@lean.define(eq=False)
 class Queue:
     """What one instance's guest has: its messages."""
 
     room: int
-    messages: list[bytes] = attrs.field(factory=list)
+    messages: list[bytes] = lean.field(factory=list)
     #: Told of each message, so that nobody has to look now and then.
-    arrived: Notifier = attrs.field(factory=Notifier)
+    arrived: Notifier = lean.field(factory=Notifier)
 
     def put(self, message: bytes) -> None:
         """Append a message; for the embedder, too, from any thread. Raises OSError where there is no room."""

@@ -6,10 +6,10 @@ import os
 import re
 from typing import Final, Literal, TypeAlias
 
-import attrs
 import click
 
 from hostsdk import ExtensionError, Feature, InstalledHost, Limits, find_host, installed_hosts, parse_features
+from runtime import lean
 
 _DURATION: Final = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ms|s|m|h)?")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -22,7 +22,7 @@ Tier: TypeAlias = Literal["auto", "interpreter", "native"]
 TIERS: Final[tuple[Tier, ...]] = ("auto", "interpreter", "native")
 
 
-@attrs.frozen
+@lean.frozen
 class HostName:
     """Where a host module is found: the Python module, and the attribute in it."""
 
@@ -33,7 +33,7 @@ class HostName:
         return f"{self.module}:{self.attribute}"
 
 
-@attrs.frozen
+@lean.frozen
 class Advertised:
     """A host module of an installed package, and its option."""
 
@@ -41,7 +41,7 @@ class Advertised:
     option: str | None = None
 
 
-@attrs.frozen
+@lean.frozen
 class Directory:
     """A directory for the guest, and the name that it knows it by."""
 
@@ -50,7 +50,7 @@ class Directory:
     read_only: bool = False
 
 
-@attrs.frozen
+@lean.frozen
 class Plan:
     """A command line, understood. Nothing has been opened."""
 
@@ -65,7 +65,7 @@ class Plan:
     invoke: str | None = None
     #: Seconds for everything: loading, start function, run.
     timeout: float | None = None
-    limits: Limits = attrs.field(factory=Limits)
+    limits: Limits = lean.field(factory=Limits)
     #: What modules may use; None for all that there is.
     features: Feature | None = None
     #: What executes functions.

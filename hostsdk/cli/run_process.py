@@ -10,8 +10,6 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any, Final, TypeAlias, TypeVar
 
-import attrs
-
 from hostsdk import (
     V128,
     Engine,
@@ -37,6 +35,7 @@ from hostsdk import (
     UnsupportedError,
     WasmException,
 )
+from runtime import lean
 
 from .run_kept import CantSave, left, load, save
 from .run_options import Advertised, HostName, Plan
@@ -120,20 +119,18 @@ def _by_signal(error: BaseException | None, signals: Signals) -> bool:
     return broken or isinstance(error, Stopped)
 
 
-@attrs.define
+@lean.define
 class _Job:
     plan: Plan
     signals: Signals
     #: Where the execution was when a signal stopped it, innermost first.
     stopped_in: Sequence[object] = ()
-    trace: Trace | None = attrs.field(init=False)
+    trace: Trace | None = lean.field(init=False)
 
-    @trace.default
-    def _begin_trace(self) -> Trace | None:
+    def __post_init__(self) -> None:
         plan = self.plan
-        if not plan.trace and plan.trace_file is None:
-            return None
-        return Trace(tell_line if plan.trace else None, keep=plan.trace_file is not None)
+        wanted = plan.trace or plan.trace_file is not None
+        self.trace = Trace(tell_line if plan.trace else None, keep=plan.trace_file is not None) if wanted else None
 
     def run(self) -> int:
         """The status. Raises Ended, and Stopped."""

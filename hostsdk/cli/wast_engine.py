@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal, TypeAlias
 
-import attrs
-
 from runtime import (
     F32,
     F64,
@@ -51,6 +49,7 @@ from runtime import (
     f64_to_bits,
     finish,
     is_a,
+    lean,
 )
 
 from .wast_script import Category, Failure, ScriptHost
@@ -79,7 +78,7 @@ _GLOBALS: Final[dict[str, tuple[ValType, Value]]] = {
 }
 
 
-@attrs.frozen
+@lean.frozen
 class _Print:
     """A function of module `spectest`. It prints nothing: scripts never look."""
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
-import attrs
+from runtime import lean
 
 from .wast_values import Json, ScriptError, Val, argument, fits, list_of, show, text_of
 
@@ -35,7 +35,7 @@ class Category(enum.Enum):
     UNSUPPORTED = "unsupported"
 
 
-@attrs.frozen
+@lean.frozen
 class Failure:
     """What the engine says of an error. `text` is a trap's message or the name of the feature that it lacks."""
 
@@ -67,20 +67,20 @@ class ScriptHost(Protocol[M, I, X]):
         """The kind of `error`; None for one that no guest may cause."""
 
 
-@attrs.frozen
+@lean.frozen
 class Lacking:
     """Stands for a module that the engine can't have, and for its instance."""
 
     feature: str
 
 
-@attrs.define
+@lean.define
 class Tally:
     """What became of a script's commands. `failed` has a line for each."""
 
     passed: int = 0
-    failed: list[str] = attrs.field(factory=list)
-    skipped: Counter[str] = attrs.field(factory=Counter)
+    failed: list[str] = lean.field(factory=list)
+    skipped: Counter[str] = lean.field(factory=Counter)
 
 
 class _Skip(Exception):
@@ -118,15 +118,15 @@ def run_script(path: Path, engine: ScriptHost[M, I, X]) -> Tally:
     return tally
 
 
-@attrs.define
+@lean.define
 class _Run(Generic[M, I, X]):
     """The state of a running script. Under the name None stand the latest instance and the latest definition."""
 
     folder: Path
     engine: ScriptHost[M, I, X]
-    instances: dict[str | None, I | Lacking] = attrs.field(factory=dict)
-    definitions: dict[str | None, M | Lacking] = attrs.field(factory=dict)
-    registered: dict[str, I | Lacking] = attrs.field(factory=dict)
+    instances: dict[str | None, I | Lacking] = lean.field(factory=dict)
+    definitions: dict[str | None, M | Lacking] = lean.field(factory=dict)
+    registered: dict[str, I | Lacking] = lean.field(factory=dict)
 
     def do(self, command: Json) -> None:
         """Run one command. Raises _Skip or _Mismatch unless it passes."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeAlias
 
-import attrs
+from runtime import lean
 
 #: A JSON object of the script.
 Json: TypeAlias = Mapping[str, object]
@@ -19,7 +19,7 @@ class ScriptError(Exception):
     """The script holds something that this runner does not know."""
 
 
-@attrs.frozen
+@lean.frozen
 class Number:
     """A number or vector by its bits."""
 
@@ -30,7 +30,7 @@ class Number:
         return f"{self.type} {self.bits:#x}"
 
 
-@attrs.frozen
+@lean.frozen
 class HostRef:
     """What an external reference refers to here: an object of ours, known by its number in the script."""
 
@@ -40,7 +40,7 @@ class HostRef:
         return f"ref.extern {self.number}"
 
 
-@attrs.frozen
+@lean.frozen
 class FuncRef:
     """Some function: scripts never say which."""
 
@@ -48,7 +48,7 @@ class FuncRef:
         return "ref.func"
 
 
-@attrs.frozen
+@lean.frozen
 class Null:
     """The null reference, of whatever type."""
 
@@ -56,7 +56,7 @@ class Null:
         return "ref.null"
 
 
-@attrs.frozen
+@lean.frozen
 class Object:
     """Something that the guest has made itself: a `struct`, an `array` or an `i31`. Scripts never say which one."""
 

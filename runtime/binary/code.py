@@ -10,8 +10,7 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
-import attrs
-
+from .. import lean
 from ..declarations import Code, Declarations
 from ..errors import MalformedError, UnsupportedError
 from ..features import Feature
@@ -42,7 +41,7 @@ _NO_ROW = Instr(-1, "no row")
 _Read: TypeAlias = Callable[[Reader], object]
 
 
-@attrs.frozen
+@lean.frozen
 class _Dispatch:
     """The rows that a set of features allows, each with what reads its immediate, and per opcode byte the shape and
     the row."""

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import attrs
-
+from .. import lean
 from ..errors import InvalidError, MalformedError, UnsupportedError
 from ..features import Feature
 from ..instr.index import absent_type
@@ -24,7 +23,7 @@ _REF_NULL, _REF = 0x63, 0x64
 _PACKED = {t.code: t for t in (I8, I16)}
 
 
-@attrs.define
+@lean.define
 class Reader:
     """Reads `data` from `pos`, never beyond `end`. A method that raises leaves `pos` anywhere."""
 

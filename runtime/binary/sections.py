@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-import attrs
-
+from .. import lean
 from ..declarations import (
     Code,
     Data,
@@ -54,7 +53,7 @@ def decode(data: bytes | bytearray | memoryview, features: Feature, *, bodies: b
     return decls
 
 
-@attrs.define
+@lean.define
 class _Decoder:
     """What has been read so far, one method a section."""
 
@@ -72,7 +71,7 @@ class _Decoder:
     data_count: int | None = None
     codes: tuple[Code, ...] = ()
     datas: tuple[Data, ...] = ()
-    customs: list[tuple[str, int, int]] = attrs.field(factory=list)
+    customs: list[tuple[str, int, int]] = lean.field(factory=list)
     names: Names | None = None
 
     def module(self) -> Declarations:

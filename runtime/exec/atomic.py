@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from typing import Final, cast
 
-import attrs
-
+from .. import lean
 from ..errors import RecordError, Trap, TrapCode
 from ..instances import atomic
 from ..instances.func import HostFunc, TailCall, Unwind
@@ -40,7 +39,7 @@ def notify(memory: MemInst, address: int, count: int) -> int:
     return memory.waiters.notify(address, count) if isinstance(memory, SharedMemInst) else 0
 
 
-@attrs.frozen(eq=False)
+@lean.frozen(eq=False)
 class _Live:
     """A waiter while its call stays in memory, and what wakes its thread."""
 
@@ -48,7 +47,7 @@ class _Live:
     notifier: Notifier
 
 
-@attrs.frozen(eq=False)
+@lean.frozen(eq=False)
 class Wait:
     """The function that stands in for a wait of `width` bytes: (memory, address, expected value, nanoseconds)."""
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-import attrs
-
+from .. import lean
 from ..instances.func import FuncInst, WasmFunc
 from ..values import Value, to_python
 from .frames import Frame, HostFrame, WasmFrame
@@ -22,7 +21,7 @@ class _Gone:
 GONE = _Gone()
 
 
-@attrs.frozen
+@lean.frozen
 class TraceLine:
     """One frame. `offset` is the byte in the module for WebAssembly's, None for a host function's; `args` the
     arguments where they are still known: of a function of WebAssembly, the parameters as they are now, and `GONE` for

@@ -23,8 +23,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-import attrs
-
+from .. import lean
 from ..errors import StateError
 
 
@@ -77,13 +76,13 @@ class _Here(threading.local):
 _here: Final = _Here()
 
 
-@attrs.define(eq=False)
+@lean.define(eq=False)
 class Member:
     """A thread that is inside an execution, with the clusters that this has come to."""
 
     #: Make it look for requests: one for each execution that is on the thread's stack. They park together.
-    wakes: list[Callable[[], None]] = attrs.field(factory=list)
-    clusters: set[Cluster] = attrs.field(factory=set)
+    wakes: list[Callable[[], None]] = lean.field(factory=list)
+    clusters: set[Cluster] = lean.field(factory=set)
     place: Place = Place.OUTSIDE
     #: Times that it has been parked at a check point.
     parked: int = 0

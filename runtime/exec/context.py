@@ -6,8 +6,7 @@ from __future__ import annotations
 import threading
 from typing import TypeAlias
 
-import attrs
-
+from .. import lean
 from ..errors import Trap
 from ..instances.func import FuncInst
 from ..instances.instance import Instance
@@ -27,7 +26,7 @@ from .wait import Driver
 Call: TypeAlias = "tuple[FuncInst, tuple[Value, ...]]"
 
 
-@attrs.define(eq=False, repr=False)
+@lean.define(eq=False, repr=False)
 class ExecContext:
     """The state of one call. While it runs, only its thread touches it; other threads speak to `requests`."""
 
@@ -40,9 +39,9 @@ class ExecContext:
     callbacks: str = "nested"
     state: State = State.READY
     #: What is suspended, outermost first.
-    frames: list[Frame] = attrs.field(factory=list)
+    frames: list[Frame] = lean.field(factory=list)
     #: Frames taken off the stack during an unwinding, innermost first.
-    spilled: list[Frame] = attrs.field(factory=list)
+    spilled: list[Frame] = lean.field(factory=list)
     #: A call to be made by the run loop: the first one, or one that a host function scheduled.
     next_call: Call | None = None
     #: Results for the innermost frame.
@@ -63,19 +62,19 @@ class ExecContext:
     #: Executions that were begun on top of this one, in its instances, and have not ended.
     covered: int = 0
     #: Those on top of which this one was begun, once for each group.
-    over: list[ExecContext] = attrs.field(factory=list)
+    over: list[ExecContext] = lean.field(factory=list)
     #: Host functions that wait for a callee or an event, or are live.
     hosts: int = 0
     #: Where an error has been on its way out, innermost first.
-    trace: list[TraceLine] = attrs.field(factory=list)
+    trace: list[TraceLine] = lean.field(factory=list)
     #: The error that `trace` is about.
     traced: BaseException | None = None
     #: Instances that were entered, with the value of their stack pointer then.
-    touched: dict[Instance, tuple[GlobalInst, Value] | None] = attrs.field(factory=dict)
+    touched: dict[Instance, tuple[GlobalInst, Value] | None] = lean.field(factory=dict)
     #: Those who share a memory with the instances in `touched`; and this thread among them, while it runs.
     clusters: tuple[Cluster, ...] = ()
     member: Member | None = None
-    thread: int = attrs.field(factory=threading.get_ident)
+    thread: int = lean.field(factory=threading.get_ident)
     #: Data of the owner: hostsdk keeps its execution and its recorder here.
     owner: object = None
 

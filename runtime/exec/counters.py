@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-import attrs
+from .. import lean
 
 
-@attrs.define
+@lean.define
 class Counters:
     """Shared by all executions of one store."""
 
@@ -21,6 +21,6 @@ class Counters:
     wasm_calls: int = 0
     count_wasm_calls: bool = False
     #: Suspensions by cause: interrupted, timed out, waiting, asked, injected.
-    suspensions: Counter[str] = attrs.field(factory=Counter)
+    suspensions: Counter[str] = lean.field(factory=Counter)
     #: Frames gone on with after a suspension, by place: `entry`, `loop`, `call`, or the host function's name.
-    restarts: Counter[str] = attrs.field(factory=Counter)
+    restarts: Counter[str] = lean.field(factory=Counter)

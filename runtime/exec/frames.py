@@ -11,8 +11,7 @@ import struct
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-import attrs
-
+from .. import lean
 from ..instances.exception import ExnInst
 from ..instances.func import HostFunc, WasmFunc
 from ..instances.instance import Instance
@@ -32,7 +31,7 @@ _WAITS = ("memory.atomic.wait32", "memory.atomic.wait64")
 NULL = 0xFFFF_FFFF_FFFF_FFFF
 
 
-@attrs.frozen(eq=False, repr=False)
+@lean.frozen(eq=False, repr=False)
 class WasmFrame:
     """One function of a module, at a check point."""
 
@@ -41,9 +40,7 @@ class WasmFrame:
     handles: tuple[Value, ...] = ()
 
     #: How `raw` is laid out; found by its check point where the maker doesn't say.
-    layout: Layout = attrs.field(
-        default=attrs.Factory(lambda self: _layout_of(self.func, self.raw), takes_self=True)
-    )  # fmt: skip
+    layout: Layout = lean.field(factory=lean.of_self(lambda self: _layout_of(self.func, self.raw)))
 
     @property
     def pc(self) -> int:
@@ -96,7 +93,7 @@ def _layout_of(func: WasmFunc, raw: bytes) -> Layout:
     return func.instance.module.body(func.code.index).by_pc[pc]
 
 
-@attrs.define(eq=False, repr=False)
+@lean.define(eq=False, repr=False)
 class HostFrame:
     """One host function that waits. Without `record` it has not been entered yet.
 

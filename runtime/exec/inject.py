@@ -12,7 +12,7 @@ import random
 from collections.abc import Collection
 from typing import Protocol
 
-import attrs
+from .. import lean
 
 
 class Injector(Protocol):
@@ -21,7 +21,7 @@ class Injector(Protocol):
     def fires(self, check: int) -> bool: ...
 
 
-@attrs.frozen
+@lean.frozen
 class Never:
     """Counts check points and hits none."""
 
@@ -29,7 +29,7 @@ class Never:
         return False
 
 
-@attrs.frozen
+@lean.frozen
 class Every:
     """Hits each `k`-th check point."""
 
@@ -39,7 +39,7 @@ class Every:
         return check % self.k == 0
 
 
-@attrs.frozen
+@lean.frozen
 class At:
     """Hits the check points with these numbers."""
 
@@ -49,7 +49,7 @@ class At:
         return check in self.checks
 
 
-@attrs.frozen
+@lean.frozen
 class Randomly:
     """Hits each check point with probability `share`. A seed stands for one schedule: whether a check point is hit
     depends on its number alone, so an execution that goes on in another process stays on it."""

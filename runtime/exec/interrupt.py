@@ -16,7 +16,7 @@ from __future__ import annotations
 import weakref
 from typing import Protocol
 
-import attrs
+from .. import lean
 
 
 class Listener(Protocol):
@@ -26,14 +26,14 @@ class Listener(Protocol):
         """Make the execution poll, whether it computes or waits. From any thread, without taking a lock."""
 
 
-@attrs.frozen(eq=False)
+@lean.frozen(eq=False)
 class Setting:
     """One act of setting an interrupt, told from all others by its identity."""
 
     reason: object
 
 
-@attrs.define(eq=False)
+@lean.define(eq=False)
 class Memory:
     """What one listener has seen of one interrupt. It outlives an attachment: a resumed run goes on with it."""
 
@@ -108,7 +108,7 @@ class Interrupt:
         return f"<Interrupt {form}, {'set' if self.is_set else 'not set'}>"
 
 
-@attrs.frozen(eq=False)
+@lean.frozen(eq=False)
 class Attachment:
     """An interrupt and one listener. Polled by the listener's own thread only."""
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-import attrs
-
+from .. import lean
 from .clock import Alarm, Clock
 from .cluster import Member
 from .inject import Injector
@@ -28,7 +27,7 @@ class Cell(Protocol):
     value: int
 
 
-@attrs.define(eq=False)
+@lean.define(eq=False)
 class Requests:
     """The inbox of an execution. A nested activation has one of its own, and listens to its parent's too."""
 
@@ -36,12 +35,12 @@ class Requests:
     injector: Injector | None = None
     parent: Requests | None = None
     #: The word that running code polls: anything but 0 means that `check` has something to look at.
-    word: list[int] = attrs.field(factory=lambda: [0])
+    word: list[int] = lean.field(factory=lambda: [0])
     #: What machine code polls in place of the word: cells that are set to all ones with it. A tier puts them here for
     #: as long as it runs.
-    cells: list[Cell] = attrs.field(factory=list)
-    waker: Waker = attrs.field(factory=Waker)
-    attachments: list[Attachment] = attrs.field(factory=list)
+    cells: list[Cell] = lean.field(factory=list)
+    waker: Waker = lean.field(factory=Waker)
+    attachments: list[Attachment] = lean.field(factory=list)
     #: The next check is the one at which the execution was suspended: it has been answered.
     skip: bool = False
     checks: int = 0

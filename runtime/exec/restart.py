@@ -12,8 +12,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-import attrs
-
+from .. import lean
 from ..errors import DivergenceError, RecordError, StateError, Trap
 from ..instances.objects import REFERENCES
 from ..values import Value
@@ -54,7 +53,7 @@ def plain(value: object, what: str) -> Plain:
     )
 
 
-@attrs.define(eq=False)
+@lean.define(eq=False)
 class Entry:
     """One step. `label` tells places apart in messages; `pending` is true while the answer is still awaited.
 
@@ -74,25 +73,25 @@ class Entry:
     waits: object = None
 
 
-@attrs.define
+@lean.define
 class Record:
     """One call of a host function, as far as it has come. Belongs to that call only."""
 
     limit: int
     #: The arguments as the function sees them, decoded once: memory may change under a suspended call.
     args: tuple[Plain, ...] | None = None
-    entries: list[Entry] = attrs.field(factory=list)
+    entries: list[Entry] = lean.field(factory=list)
     cursor: int = 0
     #: Results of the callee that the pending call waited for.
     inbox: tuple[Value, ...] | None = None
     #: What is to be raised at the pending operation.
     throw: BaseException | None = None
     #: Live objects that the call holds until it ends, newest last: identity and label. A commit forgets none.
-    held: list[tuple[int, str]] = attrs.field(factory=list)
+    held: list[tuple[int, str]] = lean.field(factory=list)
     #: Numbers that the call has looked up, and what they stood for then; the owner's, never saved.
-    pins: dict[int, int] = attrs.field(factory=dict)
+    pins: dict[int, int] = lean.field(factory=dict)
     #: Objects that the call has closed itself, by identity: a replay that comes by their look-up needs them again.
-    gone: dict[int, object] = attrs.field(factory=dict)
+    gone: dict[int, object] = lean.field(factory=dict)
     #: A callee's trap that the function was not allowed to keep to itself: it ends the call, whatever comes after.
     trapped: Trap | None = None
     #: How often the function has been entered again.
@@ -103,9 +102,9 @@ class Record:
     source: str | None = None
     #: What the running function would have to keep alive if it suspended now.
     live: object = None
-    _replayed: int = attrs.field(default=0, init=False)
+    _replayed: int = lean.field(default=0, init=False)
     #: Where the operation that the call waits in stands in the journal, or would.
-    _standing: int = attrs.field(default=0, init=False)
+    _standing: int = lean.field(default=0, init=False)
 
     @property
     def replaying(self) -> bool:

@@ -18,7 +18,7 @@ import socket
 import threading
 from typing import Protocol
 
-import attrs
+from .. import lean
 
 
 class Listener(Protocol):
@@ -27,7 +27,7 @@ class Listener(Protocol):
     def wake(self) -> None: ...
 
 
-@attrs.define(eq=False)
+@lean.define(eq=False)
 class _Ears:
     """A socket pair and the thread that reads it; a process's own."""
 

@@ -10,8 +10,7 @@ from __future__ import annotations
 import enum
 from typing import TypeAlias
 
-import attrs
-
+from .. import lean
 from ..errors import StateError, Trap
 from ..values import Value
 from .interrupt import Interrupt
@@ -66,64 +65,64 @@ def move(old: State, new: State) -> State:
     return new
 
 
-@attrs.frozen
+@lean.frozen
 class Interrupted:
     """Reason: the embedder's `Interrupt` was set."""
 
     source: Interrupt
 
 
-@attrs.frozen
+@lean.frozen
 class TimedOut:
     """Reason: the deadline of this run has passed."""
 
 
-@attrs.frozen
+@lean.frozen
 class OutOfSteps:
     """Reason: the budget of instructions is used up. A run with more of it goes on."""
 
 
-@attrs.frozen
+@lean.frozen
 class Preempted:
     """Reason: its turn is over, and others want the thread."""
 
 
-@attrs.frozen
+@lean.frozen
 class Waiting:
     """Reason: a host function waits, and the driver wants the thread back meanwhile."""
 
     waits: WaitSet
 
 
-@attrs.frozen
+@lean.frozen
 class Injected:
     """Reason: a test put a restart here. `check` counts the execution's check points from 1."""
 
     check: int
 
 
-@attrs.frozen
+@lean.frozen
 class Returned:
     """The function came to its end. `values` as Python has them (`Func`) or canonical (`ExecContext`)."""
 
     values: tuple[Value, ...]
 
 
-@attrs.frozen
+@lean.frozen
 class Trapped:
     """The call came to a trap, the guest's or one of a host function's."""
 
     trap: Trap
 
 
-@attrs.frozen
+@lean.frozen
 class Failed:
     """A host function raised an exception of its own."""
 
     error: BaseException
 
 
-@attrs.frozen
+@lean.frozen
 class Exited:
     """The guest asked to end (WASI's proc_exit, say), or was asked to."""
 
@@ -169,7 +168,7 @@ def make_exit(code: int) -> ExitSignal:
     return signal
 
 
-@attrs.frozen
+@lean.frozen
 class Suspended:
     """Everything has left the stack and may be resumed. `reason` is one of the classes above, or the question that
     a host function asked."""

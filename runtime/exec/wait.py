@@ -18,8 +18,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Any, Protocol, TypeAlias
 
-import attrs
-
+from .. import lean
 from .bell import open_bell
 from .clock import SYSTEM_CLOCK, Clock
 
@@ -115,12 +114,12 @@ def _completion(future: Future[Any]) -> Notifier:
     return notifier
 
 
-@attrs.frozen
+@lean.frozen
 class Descriptor:
     """A descriptor as it was when the wait began: the number, -1 if closed, and the object that it came from."""
 
     number: int
-    source: Fd = attrs.field(repr=False)
+    source: Fd = lean.field(repr=False)
 
     @classmethod
     def of(cls, source: Fd) -> Descriptor:
@@ -139,7 +138,7 @@ class Descriptor:
         return name if isinstance(self.source, int) else f"{name} of {self.source!r}"
 
 
-@attrs.frozen
+@lean.frozen
 class Watch:
     """A notifier or future, and what was known of it before the attempt."""
 
@@ -164,7 +163,7 @@ class Watch:
         return self.source if isinstance(self.source, Notifier) else _completion(self.source)
 
 
-@attrs.frozen
+@lean.frozen
 class WaitSet:
     """What a wait waits for: whichever comes first.
 
@@ -204,7 +203,7 @@ class WaitSet:
         """The same for the next attempt: what its notifiers have told so far is known."""
         if not self.wakes:
             return self
-        return attrs.evolve(self, wakes=tuple(Watch.of(watch.source) for watch in self.wakes))
+        return lean.evolve(self, wakes=tuple(Watch.of(watch.source) for watch in self.wakes))
 
     @property
     def empty(self) -> bool:

@@ -6,13 +6,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from weakref import WeakMethod
 
-import attrs
-
+from .. import lean
 from ..errors import LimitError
 from ..limits import Limits, Total
 
 
-@attrs.define(eq=False)
+@lean.define(eq=False)
 class Budget:
     """Counts down from a limit. Unit is the owner's: bytes for memories, entries for tables."""
 

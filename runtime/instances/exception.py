@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
-
+from .. import lean
 from ..errors import WasmError
 from ..types import EXN, FUNC, FuncType, TagType, ValType
 from ..values import Value, to_python, to_wasm
 from .func import FuncHandle, WasmFunc
 
 
-@attrs.frozen(eq=False, repr=False)
+@lean.frozen(eq=False, repr=False)
 class TagInst:
     """A kind of exception. Two tags are the same only if they are one object; `name` is for people, and with
     `module` what a tag of the host's is found by when it is loaded."""
@@ -30,7 +29,7 @@ class TagInst:
         return f"<{name} ({' '.join(t.name for t in self.type.params)})>"
 
 
-@attrs.define(eq=False)
+@lean.define(eq=False)
 class ExnInst:
     """An exception: its tag, and its values in canonical form. Never changes once it is made."""
 

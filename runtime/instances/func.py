@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 
-import attrs
-
+from .. import lean
 from ..declarations import Code
 from ..types import FuncType
 from ..values import Value
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from .instance import Instance
 
 
-@attrs.frozen(eq=False, repr=False)
+@lean.frozen(eq=False, repr=False)
 class WasmFunc:
     """A function of a module, closed over its instance."""
 
@@ -59,7 +58,7 @@ class HostCode(Protocol):
         """Clean up after a suspended call that will not go on."""
 
 
-@attrs.frozen(eq=False, repr=False)
+@lean.frozen(eq=False, repr=False)
 class HostFunc:
     """A function of the host. It belongs to no instance."""
 
@@ -78,14 +77,14 @@ class HostFunc:
 FuncInst: TypeAlias = "WasmFunc | HostFunc"
 
 
-@attrs.frozen
+@lean.frozen
 class FuncHandle:
     """What Python code outside of the engine holds of a function. Two are equal if they are of the same one."""
 
     inst: FuncInst
 
 
-@attrs.frozen
+@lean.frozen
 class TailCall:
     """A host function's result when another function is to be called in its place (same result types)."""
 

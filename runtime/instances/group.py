@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-import attrs
+from .. import lean
 
 #: What a gate holds: nobody is inside; somebody is, or nobody may come in that way any more; somebody who came in by
 #: the gate, and for whom there is no execution yet.
@@ -23,13 +23,13 @@ class Word(Protocol):
     value: int
 
 
-@attrs.define(eq=False)
+@lean.define(eq=False)
 class Group:
     """A union-find node. Only `root()` carries the marks."""
 
     parent: Group | None = None
     #: The execution that is inside (running or suspended), innermost last.
-    active: list[object] = attrs.field(factory=list)
+    active: list[object] = lean.field(factory=list)
     #: Where calls straight into machine code claim the group; None where there are none.
     gate: Word | None = None
 

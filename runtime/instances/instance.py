@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-import attrs
-
+from .. import lean
 from ..limits import Limits
 from ..module import Module
 from .budget import Budget
@@ -22,22 +21,22 @@ from .table import TableInst
 Extern: TypeAlias = WasmFunc | HostFunc | TableInst | MemInst | GlobalInst | TagInst
 
 
-@attrs.define(eq=False, repr=False)
+@lean.define(eq=False, repr=False)
 class Instance:
     """One instance of a module. `mem` is memory 0 for the handlers, which touch little else."""
 
     module: Module
-    funcs: list[FuncInst] = attrs.field(factory=list)
-    tables: list[TableInst] = attrs.field(factory=list)
-    memories: list[MemInst] = attrs.field(factory=list)
-    globals: list[GlobalInst] = attrs.field(factory=list)
-    tags: list[TagInst] = attrs.field(factory=list)
-    elems: list[ElemInst] = attrs.field(factory=list)
-    datas: list[DataInst] = attrs.field(factory=list)
-    exports: dict[str, Extern] = attrs.field(factory=dict)
+    funcs: list[FuncInst] = lean.field(factory=list)
+    tables: list[TableInst] = lean.field(factory=list)
+    memories: list[MemInst] = lean.field(factory=list)
+    globals: list[GlobalInst] = lean.field(factory=list)
+    tags: list[TagInst] = lean.field(factory=list)
+    elems: list[ElemInst] = lean.field(factory=list)
+    datas: list[DataInst] = lean.field(factory=list)
+    exports: dict[str, Extern] = lean.field(factory=dict)
     #: Accounts for structs and arrays.
-    objects: Objects = attrs.field(factory=lambda: Objects(Budget(Limits().memory)))
-    group: Group = attrs.field(factory=Group)
+    objects: Objects = lean.field(factory=lambda: Objects(Budget(Limits().memory)))
+    group: Group = lean.field(factory=Group)
     mem: MemInst | None = None
     #: Those who share a memory with it; see `exec.cluster`.
     worlds: tuple[World, ...] = ()
@@ -47,11 +46,11 @@ class Instance:
     stack_pointer: GlobalInst | None = None
     stack_pointer_known: bool = False
     #: What is left of the budget of instructions of the execution that is inside; see `exec.poll.Requests.steps`.
-    steps: list[int] = attrs.field(factory=lambda: [0])
+    steps: list[int] = lean.field(factory=lambda: [0])
     #: A tier's picture of the instance; it alone knows the form.
     native: object = None
     #: Who wants to be told where there is machine code of an exported function, by its index; see `instances.door`.
-    doors: dict[int, list[Door]] = attrs.field(factory=dict)
+    doors: dict[int, list[Door]] = lean.field(factory=dict)
     #: Owner's own data (hostsdk keeps its instance here); the engine never looks.
     owner: object = None
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
-import attrs
-
+from .. import lean
 from ..errors import Trap, TrapCode
 from ..limits import PAGE
 from ..types import I32, MemoryType, ValType
@@ -17,7 +16,7 @@ from .group import Group
 from .region import Region, reserve
 
 
-@attrs.define(eq=False)
+@lean.define(eq=False)
 class MemInst:
     """A linear memory. `data` has its present size and is looked up anew behind whatever may have grown it.
 

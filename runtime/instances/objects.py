@@ -14,8 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 from weakref import WeakMethod
 
-import attrs
-
+from .. import lean
 from ..errors import Trap, TrapCode
 from ..types import (
     ANY,
@@ -236,7 +235,7 @@ def taken(value: object, type_: ValType) -> Value:
 # Storage of arrays -------------------------------------------------------------------------------------------------
 
 
-@attrs.frozen(eq=False)
+@lean.frozen(eq=False)
 class Storage:
     """How arrays keep their elements: `make` gives the container of some stored elements, of which `size` is the
     number of bytes that each is accounted for; `width` their number in a data segment, 0 for references."""

@@ -10,8 +10,7 @@ import mmap
 import sys
 from typing import Final
 
-import attrs
-
+from .. import lean
 from ..limits import PAGE
 from ..types import I32, MemoryType
 
@@ -20,7 +19,7 @@ _NORESERVE: Final = 0x4000  # MAP_NORESERVE of Linux; Python names it from 3.13 
 GUARDED: Final = (1 << 33) + (1 << 16)
 
 
-@attrs.define(eq=False)
+@lean.define(eq=False)
 class Region:
     """Reserved addresses. `cell` is what machine code reads: the address, and the size in bytes."""
 

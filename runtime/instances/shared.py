@@ -13,8 +13,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol, cast
 
-import attrs
-
+from .. import lean
 from ..types import MemoryType
 from .budget import Budget
 from .memory import MemInst
@@ -32,16 +31,16 @@ class World(Protocol):
         """Nobody runs while the block does. Waits until it is so."""
 
 
-@attrs.define(eq=False)
+@lean.define(eq=False)
 class SharedMemInst(MemInst):
     """A linear memory that threads share. `movable` says whether growing may change its place."""
 
     movable: bool = False
     world: World | None = None
-    waiters: Waiters = attrs.field(factory=Waiters)
+    waiters: Waiters = lean.field(factory=Waiters)
     #: The instances that have it.
-    users: weakref.WeakSet[Instance] = attrs.field(factory=weakref.WeakSet)
-    _lock: threading.RLock = attrs.field(factory=threading.RLock, init=False)
+    users: weakref.WeakSet[Instance] = lean.field(factory=weakref.WeakSet)
+    _lock: threading.RLock = lean.field(factory=threading.RLock, init=False)
 
     @classmethod
     def make(cls, type_: MemoryType, budget: Budget, world: World, prealloc: bool) -> SharedMemInst:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import attrs
-
+from .. import lean
 from ..types import GlobalType, ValType
 from ..values import Value
 from .group import Group
 
 
-@attrs.define(eq=False)
+@lean.define(eq=False)
 class GlobalInst:
     """A global. `group` is that of the instances that have it, where they could reach one another through it."""
 
@@ -62,7 +61,7 @@ def share(
     return global_
 
 
-@attrs.define(eq=False)
+@lean.define(eq=False)
 class ElemInst:
     """An element segment; dropping empties it."""
 
@@ -74,7 +73,7 @@ class ElemInst:
         self.items = ()
 
 
-@attrs.define(eq=False)
+@lean.define(eq=False)
 class DataInst:
     """A data segment; dropping empties it."""
 

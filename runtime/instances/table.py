@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-import attrs
-
+from .. import lean
 from ..errors import Trap, TrapCode
 from ..limits import MAX_TABLE
 from ..types import I32, TableType, ValType
@@ -22,7 +21,7 @@ class Watcher(Protocol):
         """The entries from `first` on, `count` of them, or as many of them as there are now."""
 
 
-@attrs.define(eq=False)
+@lean.define(eq=False)
 class TableInst:
     """A table. `elems` is the same list for the table's whole life; `group` that of the instances that have it."""
 

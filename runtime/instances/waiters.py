@@ -9,10 +9,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-import attrs
+from .. import lean
 
 
-@attrs.define(eq=False)
+@lean.define(eq=False)
 class Waiter:
     """One that waits. `tell` is called once, with the list locked, when it is notified: it must not block."""
 

@@ -10,8 +10,7 @@ from __future__ import annotations
 import enum
 from typing import TypeAlias
 
-import attrs
-
+from .. import lean
 from ..features import Feature
 from ..types import ValType
 
@@ -62,7 +61,7 @@ class Immediate(enum.Enum):
     TRY_TABLE = enum.auto()  # (block type, tuple of Catch)
 
 
-@attrs.frozen(eq=False, repr=False)
+@lean.frozen(eq=False, repr=False)
 class Instr:
     """One row. `code` is the opcode byte, or prefix << 16 | sub-opcode. `width` is the number of bytes that a load or
     store touches, `value` the type it puts on the stack or takes from it, `lanes` the number that a lane index is
@@ -78,16 +77,16 @@ class Instr:
     value: ValType | None = None
     lanes: int = 0
     #: The name as a Python identifier: `i32_add`.
-    ident: str = attrs.field(init=False)
+    ident: str = lean.field(init=False)
 
-    def __attrs_post_init__(self) -> None:
+    def __post_init__(self) -> None:
         object.__setattr__(self, "ident", self.name.replace(".", "_"))
 
     def __repr__(self) -> str:
         return self.name
 
 
-@attrs.frozen
+@lean.frozen
 class Catch:
     """A clause of a `try_table`: where an exception of the tag `tag` (None: of any) goes, counted from outside of the
     block; with `ref`, the exception itself goes behind its values."""

@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-import attrs
-
+from .. import lean
 from ..declarations import Code
 from ..types import FuncType
 from ..validate.layout import Layout
@@ -40,7 +39,7 @@ MACHINE = 12  # a function's entry, where another tier runs the function
 ONWARDS = 13  # a loop's header, reached by a branch, where another tier goes on
 
 
-@attrs.frozen(eq=False)
+@lean.frozen(eq=False)
 class Clause:
     """Where an exception goes: `tag` is the index of its tag, None for any; its values go to registers from `dest` on,
     with `ref` the exception itself behind them."""
@@ -51,7 +50,7 @@ class Clause:
     target: Block
 
 
-@attrs.frozen(eq=False)
+@lean.frozen(eq=False)
 class Guard:
     """A `try_table`, and the one around it."""
 
@@ -59,7 +58,7 @@ class Guard:
     outer: Guard | None
 
 
-@attrs.define(eq=False)
+@lean.define(eq=False)
 class Site:
     """A place where the loop takes over.
 
@@ -95,7 +94,7 @@ class Site:
         return self.code.layouts[self.op]
 
 
-@attrs.define(eq=False)
+@lean.define(eq=False)
 class Prepared:
     """A function, ready to run in any instance of its module."""
 
@@ -104,10 +103,10 @@ class Prepared:
     tail: tuple[Any, ...]
     size: int
     layouts: Layouts
-    entry: Block = attrs.field(factory=list)
+    entry: Block = lean.field(factory=list)
     #: Check points by byte offset, for going on from a record.
-    points: dict[int, Site] = attrs.field(factory=dict)
+    points: dict[int, Site] = lean.field(factory=dict)
     #: The blocks that branches back come to, by the loop's byte offset.
-    loops: dict[int, Block] = attrs.field(factory=dict)
+    loops: dict[int, Block] = lean.field(factory=dict)
     #: The first block, where another tier has taken the entry, with its check point.
     first: Block | None = None

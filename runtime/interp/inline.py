@@ -14,8 +14,7 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import attrs
-
+from .. import lean
 from ..semantics import convert, integer, lanes, lanes_float, lanes_int
 from ..semantics import float as floats
 from ..values import NAN32, NAN64, round_f32
@@ -34,7 +33,7 @@ _SCOPE |= {
 }
 
 
-@attrs.frozen(eq=False)
+@lean.frozen(eq=False)
 class Text:
     """An expression over the operands `{a}`, `{b}`, `{c}`.
 
@@ -65,7 +64,7 @@ _LETTERS = "abcefg"
 MOST = len(_LETTERS)
 
 
-@attrs.frozen
+@lean.frozen
 class _Plan:
     """What a text, use and shape come to: the factory, and the views of the operands that are constants."""
 

@@ -13,8 +13,7 @@ import struct
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
-import attrs
-
+from .. import lean
 from ..errors import Trap, TrapCode
 from ..instr.model import Instr
 from ..values import f32_from_bits, f32_to_bits
@@ -31,7 +30,7 @@ _FIRST = "r[0].mem.data"
 _OTHER = "r[0].memories[m].data"
 
 
-@attrs.frozen
+@lean.frozen
 class Access:
     """A load or store: format of the bytes, and the text of what is made of them.
 

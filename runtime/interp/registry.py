@@ -12,12 +12,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-import attrs
-
+from .. import lean
 from ..instr.model import Instr
 
 
-@attrs.frozen
+@lean.frozen
 class Const:
     """An operand whose value is known when the body is prepared."""
 

@@ -11,8 +11,7 @@ from __future__ import annotations
 from operator import itemgetter
 from typing import Any
 
-import attrs
-
+from .. import lean
 from ..instr.model import Instr
 from ..module import Module
 from ..types import FuncType, ValType
@@ -42,7 +41,7 @@ def _count(ticks: int) -> Handler:
     return handler
 
 
-@attrs.define
+@lean.define
 class Label:
     """A structured instruction whose end has not come yet. Branches go to `target` and carry values of `types`."""
 

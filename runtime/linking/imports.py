@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-import attrs
-
+from .. import lean
 from ..declarations import Import
 from ..errors import UnlinkableError
 from ..instances.instance import Extern
@@ -14,7 +13,7 @@ from ..module import Module
 from ..types import ExternType, describe, matches
 
 
-@attrs.frozen
+@lean.frozen
 class ByType:
     """Imports from a function of module, name and the type that is wanted, for an owner whose functions can be had in
     several types. It gives None for what it hasn't got."""

@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
-import attrs
-
+from .. import lean
 from ..declarations import Export, ExternKind, Mode
 from ..errors import LimitError
 from ..exec.cluster import Cluster
@@ -32,7 +31,7 @@ from .constexpr import evaluate
 from .imports import Imports, resolve
 
 
-@attrs.frozen
+@lean.frozen
 class Prepared:
     """An instance whose segments are in place, and the function that is to be called before it is used, if any."""
 

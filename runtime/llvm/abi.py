@@ -16,8 +16,7 @@ from __future__ import annotations
 
 from typing import Final
 
-import attrs
-
+from .. import lean
 from ..errors import TrapCode
 from ..module import Module
 from ..types import EXNREF, EXTERNREF, F32, F64, FUNCREF, I32, I64, V128, FuncType, ValType
@@ -186,25 +185,25 @@ def signature_of(key: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple([types[letter] for letter in params]), tuple([types[letter] for letter in results])
 
 
-@attrs.frozen(eq=False)
+@lean.frozen(eq=False)
 class BlockLayout:
     """Places in the block of an instance of one module."""
 
     module: Module
     #: Where each kind's entries begin; eight bytes an entry.
-    memories: int = attrs.field(init=False)
-    tables: int = attrs.field(init=False)
+    memories: int = lean.field(init=False)
+    tables: int = lean.field(init=False)
     #: An entry is the value itself for an immutable global, else the address of the value.
-    globals: int = attrs.field(init=False)
+    globals: int = lean.field(init=False)
     #: Process-wide numbers of the module's function types.
-    types: int = attrs.field(init=False)
+    types: int = lean.field(init=False)
     #: By type: code that hands a call that was found in a table to Python.
-    strangers: int = attrs.field(init=False)
+    strangers: int = lean.field(init=False)
     #: By function: its code.
-    funcs: int = attrs.field(init=False)
-    size: int = attrs.field(init=False)
+    funcs: int = lean.field(init=False)
+    size: int = lean.field(init=False)
 
-    def __attrs_post_init__(self) -> None:
+    def __post_init__(self) -> None:
         env = self.module.env
         at = HEAD
         for name, count in (

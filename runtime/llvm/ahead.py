@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-import attrs
-
+from .. import lean
 from ..instances.func import WasmFunc
 from ..module import Module
 from .background import Background
@@ -18,7 +17,7 @@ from .product import GOOD
 _BATCH: Final = 8
 
 
-@attrs.frozen
+@lean.frozen
 class Compiled:
     """What came of it: functions that there was code of before, that there is now, and that stay with the
     interpreter; and the bytes that are kept of the module."""

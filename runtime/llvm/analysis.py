@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
-
+from .. import lean
 from ..instr.index import BY_NAME
 from ..module import Body
 from ..types import F32, F64
@@ -26,7 +25,7 @@ _ARITHMETIC = frozenset(
 )  # fmt: skip
 
 
-@attrs.frozen
+@lean.frozen
 class Scan:
     """`assigned`: the locals that each loop sets, as bits, by the loop's place. `loose`: the locals that hold nothing
     but what arithmetic gave. `leaf`: no loop and no call."""

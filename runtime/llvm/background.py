@@ -15,8 +15,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final, TypeAlias
 
-import attrs
-
+from .. import lean
 from .code import ModuleCode
 from .process import Lost, NoProcess, Process
 from .product import GOOD, QUICK, Order, Product
@@ -158,7 +157,7 @@ class Lane:
         self._losses += 1
         if self._losses == _LOSSES:
             log.warning("the compiler has failed %d times; no more machine code is made", _LOSSES)
-        return Product(order, refused=attrs.evolve(order, support=()), fault="the compiler ended over it")
+        return Product(order, refused=lean.evolve(order, support=()), fault="the compiler ended over it")
 
 
 class Background:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-import attrs
-
+from .. import lean
 from . import abi, notes
 from .backend import CompileError, compile_ir
 from .builder import PREAMBLE
@@ -47,7 +46,7 @@ def build(layout: abi.BlockLayout, order: Order) -> Product:
         # It is small, and lives as long as the process.
         support = compile_ir(support_ir(order.support), 2) if order.support else b""
     except CompileError as error:
-        return Product(order, refused=attrs.evolve(order, level=0), fault=str(error).splitlines()[0])
+        return Product(order, refused=lean.evolve(order, level=0), fault=str(error).splitlines()[0])
     return Product(order, code, support, frozenset(leaves), refused, fault)
 
 

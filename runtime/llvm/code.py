@@ -8,8 +8,7 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-import attrs
-
+from .. import lean
 from ..instances.func import WasmFunc
 from ..instances.instance import Instance
 from ..instances.region import guarded
@@ -155,7 +154,7 @@ class ModuleCode:
 
     def ready(self, order: Order) -> Order:
         """An order with all that its maker has to know. Takes a moment if it is the first."""
-        return attrs.evolve(order, support=self.lacking(), guard=self.guard() is not None)
+        return lean.evolve(order, support=self.lacking(), guard=self.guard() is not None)
 
     def base(self) -> Installed:
         """What the code needs, built now if it has to be."""

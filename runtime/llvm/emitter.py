@@ -14,8 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-import attrs
-
+from .. import lean
 from ..errors import TrapCode
 from ..instances.region import guarded
 from ..instr.model import Op
@@ -38,7 +37,7 @@ _NAN = {"float": real("float", f32_to_bits(NAN32)), "double": real("double", f64
 ZERO = {"i32": "0", "i64": "0", "float": "0.0", "double": "0.0", abi.VECTOR: "zeroinitializer"}
 
 
-@attrs.define(eq=False)
+@lean.define(eq=False)
 class Edge:
     """A way to a label: from which block, with which locals and values."""
 
@@ -47,7 +46,7 @@ class Edge:
     values: list[str]
 
 
-@attrs.define(eq=False)
+@lean.define(eq=False)
 class Label:
     """A structured instruction whose end has not come yet."""
 
@@ -55,19 +54,19 @@ class Label:
     #: The block that a branch goes to.
     target: str
     types: tuple[str, ...]
-    edges: list[Edge] = attrs.field(factory=list)
+    edges: list[Edge] = lean.field(factory=list)
     #: `if`: the block of its other arm, until that has begun, and the locals there.
     other: str | None = None
-    before: list[str] = attrs.field(factory=list)
-    params: list[Operand] = attrs.field(factory=list)
+    before: list[str] = lean.field(factory=list)
+    params: list[Operand] = lean.field(factory=list)
     #: What was known of addresses at its beginning, which is known at its end as well.
-    checked: Checked = attrs.field(factory=dict)
+    checked: Checked = lean.field(factory=dict)
     loop: Loop | None = None
     #: A loop that the code began in the midst of: those who branch back come to the whole loop, behind its end.
     begun: bool = False
 
 
-@attrs.define(eq=False)
+@lean.define(eq=False)
 class Loop:
     """What a loop needs at its end: the header's phis, whose other values come from the latch."""
 

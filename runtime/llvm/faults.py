@@ -6,8 +6,7 @@ import ctypes
 import threading
 from typing import Final
 
-import attrs
-
+from .. import lean
 from .handler import ERROR, LEAVE
 from .loader import Code, Tables
 from .sites import PRESERVED, STACK, Sites
@@ -18,7 +17,7 @@ _RESTORE: Final = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctyp
 )
 
 
-@attrs.define(eq=False)
+@lean.define(eq=False)
 class Known:
     """Code whose accesses may meet guard pages."""
 

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Final
 
-import attrs
-
+from .. import lean
 from ..exec.frames import WasmFrame
 from ..instances.instance import Instance
 from ..module import Module
@@ -109,7 +108,7 @@ def get(room: memoryview, at: int, type_: ValType, refs: dict[int, object]) -> V
     return bits
 
 
-@attrs.frozen(eq=False)
+@lean.frozen(eq=False)
 class Point:
     """A check point as records name it: the function, the layout, and the record's size."""
 

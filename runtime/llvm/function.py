@@ -5,8 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import attrs
-
+from .. import lean
 from ..errors import TrapCode
 from ..instr.control import OPENING
 from ..types import ValType
@@ -27,7 +26,7 @@ _CELLS = 4096
 _RETURNED = 2
 
 
-@attrs.frozen
+@lean.frozen
 class Emitted:
     """A definition; whether the function has no check point of its own: it neither calls nor loops; and where accesses
     may trap that only guard pages stop."""

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-import attrs
+from .. import lean
 
 _ALLOCATED: Final = 2
 _SYMBOLS, _RELOCATIONS, _NO_BITS = 2, 4, 8
@@ -37,7 +37,7 @@ class _Section(NamedTuple):
     entry: int
 
 
-@attrs.frozen(eq=False)
+@lean.frozen(eq=False)
 class Code:
     """Machine code in memory, for as long as this object lives."""
 

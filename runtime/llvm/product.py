@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import Any, Final
 
-import attrs
+from .. import lean
 
 #: Levels of the code generator: quick to compile, quick to run.
 QUICK: Final = 0
@@ -18,7 +18,7 @@ class Damaged(Exception):
     """Bytes that are no product."""
 
 
-@attrs.frozen
+@lean.frozen
 class Order:
     """Functions of a module by their index, check points as (function, byte offset), and keys of support code."""
 
@@ -35,7 +35,7 @@ class Order:
         return len(self.functions) + len(self.points)
 
 
-@attrs.frozen
+@lean.frozen
 class Product:
     """Machine code. `refused` are the parts of the order that stay with the interpreter."""
 
@@ -46,7 +46,7 @@ class Product:
     support: bytes = b""
     #: Functions whose code has no check point.
     leaves: frozenset[int] = frozenset()
-    refused: Order = attrs.field(factory=lambda: Order(0))
+    refused: Order = lean.field(factory=lambda: Order(0))
     #: Why, for the log; empty where it is the usual reason, an instruction that this tier lacks.
     fault: str = ""
 

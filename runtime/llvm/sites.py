@@ -10,8 +10,7 @@ import struct
 from bisect import bisect_right
 from typing import Final
 
-import attrs
-
+from .. import lean
 from .loader import LoadError, Part, Tables
 
 #: Registers by their numbers here, as far as a function has to preserve them, in the handler's order; the stack
@@ -21,7 +20,7 @@ STACK: Final = 7
 _RETURN: Final = 16
 
 
-@attrs.frozen
+@lean.frozen
 class Frame:
     """How to leave a function: the caller's stack pointer is a register and an offset; from it, the places where the
     caller's registers lie, and where it is returned to."""

@@ -8,8 +8,7 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar, cast
 
-import attrs
-
+from .. import lean
 from ..exec.context import ExecContext
 from ..exec.frames import WasmFrame, pack
 from ..exec.host import unwind
@@ -51,7 +50,7 @@ class Interpreters(NamedTuple):
     heat: Heats
 
 
-@attrs.frozen
+@lean.frozen
 class Policy:
     """When what is compiled."""
 

@@ -10,8 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
-import attrs
-
+from .. import lean
 from ..declarations import ExternKind, Mode
 from ..errors import SnapshotError, Trap, UnlinkableError
 from ..exec.atomic import builtin
@@ -49,7 +48,7 @@ TagLookup: TypeAlias = Callable[[str, str, TagType], "TagInst | None"]
 _ROOM = 1 << 28
 
 
-@attrs.frozen
+@lean.frozen
 class Restored:
     """What `load` rebuilt: the context, suspended as it was, its instances (the embedder's first), the owner's data."""
 

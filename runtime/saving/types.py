@@ -7,9 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import attrs
-
-from .. import typedefs
+from .. import lean, typedefs
 from ..errors import InvalidError
 from ..limits import MAX_FIELDS
 from ..types import (
@@ -31,12 +29,12 @@ from .form import corrupt
 _PACKED = {t.code: t for t in (I8, I16)}
 
 
-@attrs.define
+@lean.define
 class TypeWriter:
     """Turns types into data. `groups` fills as types are met, and describing one may add others."""
 
-    groups: list[tuple[DefType, ...]] = attrs.field(factory=list)
-    _numbers: dict[DefType, int] = attrs.field(factory=dict)
+    groups: list[tuple[DefType, ...]] = lean.field(factory=list)
+    _numbers: dict[DefType, int] = lean.field(factory=dict)
 
     def defined(self, type_: DefType) -> list[object]:
         """A defined type: its group's number, its place."""

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-import attrs
-
+from .. import lean
 from ..declarations import Declarations, Expr, ExternKind, Import
 from ..errors import InvalidError, UnsupportedError
 from ..features import AVAILABLE, Feature
@@ -28,7 +27,7 @@ from ..types import (
 )
 
 
-@attrs.frozen(eq=False)
+@lean.frozen(eq=False)
 class Env:
     """The index spaces of one module. Never changes, so one serves any number of checks at once."""
 

@@ -13,8 +13,7 @@ from functools import cache
 from itertools import repeat, takewhile
 from typing import Any, Literal, overload
 
-import attrs
-
+from .. import lean
 from ..declarations import Code, Declarations
 from ..errors import UnsupportedError
 from ..features import Feature
@@ -37,7 +36,7 @@ REGISTERED = (_atomic, _references)
 _GET, _CONST, _BINARY, _LOAD, _SET, _TEE, _STORE, _UNARY, _OTHER = range(9)
 
 
-@attrs.frozen(eq=False)
+@lean.frozen(eq=False)
 class _Plan:
     """How to check one row: the careful rule, and what the shortcut of its shape needs."""
 

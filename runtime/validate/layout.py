@@ -11,14 +11,13 @@ from __future__ import annotations
 from struct import Struct
 from typing import Literal
 
-import attrs
-
+from .. import lean
 from ..types import F64, I32, I64, V128, ValType
 
 _CODES = {I32: "Q", I64: "Q", F64: "d", V128: "16s"}
 
 
-@attrs.frozen
+@lean.frozen
 class Layout:
     """One check point of one function. `index` is the instruction's place in the decoded body, -1 for the entry."""
 
@@ -30,9 +29,9 @@ class Layout:
     #: Types of the slots: live locals, then operands.
     types: tuple[ValType, ...]
     #: The whole record at once, where every slot is its canonical value as it is; None where one needs a closer look.
-    struct: Struct | None = attrs.field(init=False, repr=False, eq=False)
+    struct: Struct | None = lean.field(init=False, repr=False, eq=False)
 
-    def __attrs_post_init__(self) -> None:
+    def __post_init__(self) -> None:
         codes = [_CODES.get(type_) for type_ in self.types]
         whole = None if None in codes else Struct("<II" + "".join(filter(None, codes)))
         object.__setattr__(self, "struct", whole)

@@ -13,8 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, cast
 
-import attrs
-
+from .. import lean
 from ..instr.index import BY_NAME
 from ..instr.model import Catch, Instr, Op
 from ..types import ValType
@@ -69,7 +68,7 @@ _KINDS = {
 }
 
 
-@attrs.define(eq=False)
+@lean.define(eq=False)
 class Layouts(Mapping[int, Layout]):
     """Layouts of the check points of one body, by the instruction's index (-1 is the function's entry). Each is made
     when it is asked for, and kept while they don't get too many."""
@@ -78,8 +77,8 @@ class Layouts(Mapping[int, Layout]):
     side: SideTable
     #: Live locals at each check point.
     masks: dict[int, int]
-    _made: dict[int, Layout] = attrs.field(factory=dict)
-    _locals: dict[int, tuple[int, ...]] = attrs.field(factory=dict)
+    _made: dict[int, Layout] = lean.field(factory=dict)
+    _locals: dict[int, tuple[int, ...]] = lean.field(factory=dict)
     _slots: int = 0
 
     def __getitem__(self, index: int) -> Layout:

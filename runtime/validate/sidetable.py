@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-import attrs
-
+from .. import lean
 from ..types import ValType
 
 
-@attrs.define
+@lean.define
 class Block:
     """A structured instruction, or the function's body itself (`kind` "func", `start` -1).
 
@@ -32,21 +31,21 @@ class Block:
     guard: int = -1
 
 
-@attrs.define
+@lean.define
 class SideTable:
     """A by-product of checking a function body."""
 
     #: The body itself.
     func: Block
     #: Structured instructions by index of their opening instruction; dead ones are left out.
-    blocks: dict[int, Block] = attrs.field(factory=dict)
+    blocks: dict[int, Block] = lean.field(factory=dict)
     #: Operand types at each check point: at a `loop` all operands with its parameters; at a call (`call`,
     #: `call_indirect`) those beneath its arguments. Tail calls leave nothing behind and are not listed.
-    operands: dict[int, tuple[ValType, ...]] = attrs.field(factory=dict)
+    operands: dict[int, tuple[ValType, ...]] = lean.field(factory=dict)
     #: The innermost `try_table` around each check point and each `throw` that has one, by that one's `start`.
-    guards: dict[int, int] = attrs.field(factory=dict)
+    guards: dict[int, int] = lean.field(factory=dict)
     #: One byte for each instruction: 1 where it can't be reached.
-    dead: bytearray = attrs.field(factory=bytearray)
+    dead: bytearray = lean.field(factory=bytearray)
     #: Types of parameters and declared locals, in order.
     locals: tuple[ValType, ...] = ()
     #: The most operands that are ever on the stack.

@@ -16,6 +16,7 @@ from hostsdk._layout import Record, up
 from hostsdk._memory import GuestMemory
 from hostsdk._numbers import NUMBERS
 from hostsdk._types import FuncRef, Ptr, f32, f64, i8, i16, i32, i64, u8, u16, u32, u64
+from runtime import lean
 from tests.support.access import FakeAccess
 
 PLACE = Place("m", "f", "p")
@@ -147,7 +148,7 @@ def test_local_records() -> None:
         a: u8
         inner: Inner
 
-    cell = cell_of(Outer, attrs.evolve(PLACE, locals=locals()))
+    cell = cell_of(Outer, lean.evolve(PLACE, locals=locals()))
     assert (cell.size, cell.align) == (4, 2)
 
 

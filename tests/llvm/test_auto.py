@@ -9,10 +9,9 @@ import sys
 import threading
 from collections.abc import Iterator
 
-import attrs
 import pytest
 
-from runtime import EngineConfig, Every, Interrupt, Interrupted, Returned, Suspended, control
+from runtime import EngineConfig, Every, Interrupt, Interrupted, Returned, Suspended, control, lean
 from runtime.engine import Engine
 from runtime.llvm.background import Background
 from runtime.llvm.choice import HOT
@@ -49,7 +48,7 @@ def maker() -> Iterator[Background]:
 def late(maker: Background, levels: tuple[int, ...] = (QUICK, GOOD)) -> Engine:
     """An engine that makes code in the background, of everything."""
     made = Engine(EngineConfig(tier="interpreter"))
-    policy = attrs.evolve(EAGER, calls=2, turns=2, at_once=False, levels=levels)
+    policy = lean.evolve(EAGER, calls=2, turns=2, at_once=False, levels=levels)
     object.__setattr__(made, "tier", NativeTier(INTERPRETERS, policy, maker))
     return made
 
@@ -193,7 +192,7 @@ def test_running_code_is_left_for_better_code() -> None:
             codes.add(build(codes.installed.layout, Order(GOOD, (), ((1, point),))))
         return ()
 
-    guest = Native(text(source), imports(step), using=engine(policy=attrs.evolve(EAGER, at_once=False, turns=3)))
+    guest = Native(text(source), imports(step), using=engine(policy=lean.evolve(EAGER, at_once=False, turns=3)))
     assert guest.outcome("f", 100) == Returned((5050,))
     assert guest.store.counters.restarts["loop"] == 1
 
@@ -241,7 +240,7 @@ def test_the_default_weighs() -> None:
 def test_an_interrupt_that_is_not_set_keeps_nobody_from_machine_code() -> None:
     """The command gives every call an interrupt in its level form: only when it is set do check points count."""
     interrupt = Interrupt(level=True)
-    policy = attrs.evolve(EAGER, injected=False)
+    policy = lean.evolve(EAGER, injected=False)
     guest = Native(text(SUM), using=engine(policy=policy))
     assert control.run(guest.func("sum").start(100), interrupt) == Returned((expected(100),))
     assert any(code_of(guest).made.values())

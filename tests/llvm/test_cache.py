@@ -9,10 +9,9 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import attrs
 import pytest
 
-from runtime import Engine, EngineConfig, Module
+from runtime import Engine, EngineConfig, Module, lean
 from runtime.llvm import cache as caches
 from runtime.llvm.build import build
 from runtime.llvm.cache import Cache, usual
@@ -46,7 +45,7 @@ class Refusing:
 def from_disk(cache: Cache) -> Engine:
     """An engine that has what was kept, and makes nothing."""
     made = Engine(EngineConfig(tier="interpreter"))
-    policy = attrs.evolve(EVERYTHING, at_once=False)
+    policy = lean.evolve(EVERYTHING, at_once=False)
     object.__setattr__(made, "tier", NativeTier(INTERPRETERS, policy, Refusing(), cache=cache))
     return made
 

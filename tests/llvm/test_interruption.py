@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import random
 
-import attrs
 import pytest
 
-from runtime import At, Every, Never, Returned, Store, control, snapshot
+from runtime import At, Every, Never, Returned, Store, control, lean, snapshot
 from runtime.exec.state import Suspended
 from tests.llvm.kernels import CALLS, SOURCE
 from tests.support.guests import modules_of, nothing, resume_all
@@ -109,7 +108,7 @@ def test_each_functions_tier_is_drawn_and_loops_change_theirs(name: str, amount:
     """Functions of both tiers call one another; loops of the interpreter and suspended frames go on in machine code."""
     draw = random.Random(f"{seed} {name}")
     native = {index for index in range(len(c(SOURCE).env.funcs)) if draw.random() < 0.5}
-    policy = attrs.evolve(EAGER, calls=draw.randint(1, 5), turns=draw.randint(1, 9), resumes=draw.randint(1, 3))
+    policy = lean.evolve(EAGER, calls=draw.randint(1, 5), turns=draw.randint(1, 9), resumes=draw.randint(1, 3))
     guest = Native(c(SOURCE), using=engine(native.__contains__, policy=policy), injector=Every(draw.randint(1, 9)))
     assert (guest.outcome(name, amount), guest.picture()) == undisturbed(name, amount)
 
@@ -117,7 +116,7 @@ def test_each_functions_tier_is_drawn_and_loops_change_theirs(name: str, amount:
 @pytest.mark.parametrize(("name", "amount"), CALLS)
 def test_a_loop_of_the_interpreter_goes_on_in_machine_code(name: str, amount: int) -> None:
     """Code that comes while the interpreter runs a function takes over at its calls and at its loops."""
-    late = attrs.evolve(EAGER, at_once=False, calls=3, turns=2)
+    late = lean.evolve(EAGER, at_once=False, calls=3, turns=2)
     guest = Native(c(SOURCE), using=engine(policy=late))
     assert (guest.outcome(name, amount), guest.picture()) == undisturbed(name, amount)
     assert any(code_of(guest).made.values())

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import random
 
-import attrs
 import pytest
 
-from runtime import Every, Module
+from runtime import Every, Module, lean
 from tests.support.differential import ours, plan, theirs
 from tests.support.native import EAGER, engine, needs_native
 from tests.support.programs import Program
@@ -32,6 +31,6 @@ def test_machine_code_does_what_another_engine_does(make: str, seed: int) -> Non
     draw = random.Random(seed)
     native = {index for index in range(len(module.env.funcs)) if draw.random() < 0.6}
     for every in (1, draw.randint(2, 7)):
-        policy = attrs.evolve(EAGER, calls=draw.randint(1, 3), turns=draw.randint(1, 4), resumes=draw.randint(1, 2))
+        policy = lean.evolve(EAGER, calls=draw.randint(1, 3), turns=draw.randint(1, 4), resumes=draw.randint(1, 2))
         using = engine(native.__contains__, policy=policy)
         assert ours(module, calls, injector=Every(every), engine=using) == expected

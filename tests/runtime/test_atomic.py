@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-import attrs
 import pytest
 import wasmtime
 
 from hostsdk import Engine, EngineConfig, FakeClock, Instance, Interrupt, InvalidError, Limits, Module, Suspended, Trap
 from hostsdk.testing import Scenario, World, explore
+from runtime import lean
 from runtime.exec.wait import ThreadDriver
 from runtime.instances.shared import SharedMemInst
 from runtime.instances.waiters import Waiters
@@ -196,7 +196,7 @@ RUN = """
 
 def _waiting(tier: Any) -> Any:
     def make(world: World) -> Instance:
-        engine = Engine(attrs.evolve(world.engine.config, tier=tier))
+        engine = Engine(lean.evolve(world.engine.config, tier=tier))
         module = Module.from_bytes(wat(f'(module (memory (export "memory") 1 1 shared) {RUN})'))
         inst = Instance(module, engine=engine)
         waiters = _waiters(inst)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 
-import attrs
 import pytest
 
+from runtime import lean
 from runtime.binary.code import decode_body
 from runtime.binary.sections import decode
 from runtime.declarations import Code, Declarations
@@ -56,7 +56,7 @@ def _check(body: str, features: Feature = AVAILABLE) -> Code:
     data = wat(_CONTEXT % body)
     decls = decode(data, AVAILABLE, bodies=False)
     code = decls.codes[-1]
-    env = attrs.evolve(check_module(decls), features=features)
+    env = lean.evolve(check_module(decls), features=features)
     check_function(decls, code, decode_body(data, code, AVAILABLE, True), env=env)
     return code
 
@@ -197,7 +197,7 @@ def test_the_error_names_the_instruction() -> None:
 def test_offsets_past_the_address_space_are_invalid() -> None:
     """A 32-bit memory has no offset of 2^32 (spec 3.4.7), though the binary format can hold one."""
     decls = Declarations(types=(FuncType(),), codes=(code := Code(0, 0, (), 0, 9),))
-    env = attrs.evolve(Env.of(decls), memories=(MemoryType(1),))
+    env = lean.evolve(Env.of(decls), memories=(MemoryType(1),))
     for offset, bad in ((2**32 - 1, False), (2**32, True)):
         ops = _ops(("i32.const", 0), ("i32.load", (0, offset, 0)), ("drop", None), ("end", None))
         if bad:
@@ -211,7 +211,7 @@ def test_offsets_past_the_address_space_are_invalid() -> None:
 def test_absurd_alignments_cost_nothing(align: int) -> None:
     """Any alignment exponent that a module can hold is refused as too large (spec 3.4.7)."""
     decls = Declarations(types=(FuncType(),), codes=(code := Code(0, 0, (), 0, 9),))
-    env = attrs.evolve(Env.of(decls), memories=(MemoryType(1),))
+    env = lean.evolve(Env.of(decls), memories=(MemoryType(1),))
     with pytest.raises(InvalidError, match="alignment must not be larger than natural"):
         check_function(decls, code, _ops(("i32.const", 0), ("i32.load", (align, 0, 0)), ("end", None)), env=env)
 
@@ -263,7 +263,7 @@ def _ops(*instructions: tuple[str, object]) -> list[Op]:
 
 _TYPES = (FuncType(), FuncType((I32,), (I32,)), FuncType((I32, I64), (I64,)))
 _DECLS = Declarations(types=_TYPES, codes=tuple(Code(i, i, ((2, I32), (1, F64)), 0, 99) for i in range(3)))
-_ENV = attrs.evolve(
+_ENV = lean.evolve(
     Env.of(_DECLS),
     memories=(MemoryType(1),),
     tables=(TableType(FUNCREF, 1),),
@@ -318,7 +318,7 @@ def test_shortcuts_change_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     chance = random.Random(20)
     bodies = [(chance.choice(_DECLS.codes), _random_ops(chance)) for _ in range(3000)]
     quick = [_answer(code, ops) for code, ops in bodies]
-    plans = {row: attrs.evolve(plan, shape=function._OTHER) for row, plan in function._plans(AVAILABLE).items()}
+    plans = {row: lean.evolve(plan, shape=function._OTHER) for row, plan in function._plans(AVAILABLE).items()}
     monkeypatch.setattr(function, "_plans", lambda features: plans)
     assert [_answer(code, ops) for code, ops in bodies] == quick
     assert sum(not isinstance(answer, str) for answer in quick) > 100

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import attrs
 import pytest
 
+from runtime import lean
 from runtime.binary.sections import decode
 from runtime.declarations import Declarations, ExternKind, Global, Import, Memory, Table
 from runtime.errors import InvalidError, UnsupportedError
@@ -196,7 +196,7 @@ def test_initial_values_of_tables() -> None:
     )
 
     def check(*expr: Op) -> Env:
-        return check_module(attrs.evolve(base, tables=(Table(TableType(FUNCREF, 1), expr, 6),)))
+        return check_module(lean.evolve(base, tables=(Table(TableType(FUNCREF, 1), expr, 6),)))
 
     check((7, get, 0))
     assert check((7, ref_func, 0)).refs == {0}
@@ -211,7 +211,7 @@ def test_initial_values_of_tables() -> None:
 
 def test_an_env_serves_a_module_without_check() -> None:
     """`Env.of` gathers the index spaces and judges nothing but the types of functions."""
-    decls = attrs.evolve(_decls(""), start=9)
+    decls = lean.evolve(_decls(""), start=9)
     assert Env.of(decls).funcs == ()
     with pytest.raises(InvalidError):
         check_module(decls)

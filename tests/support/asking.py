@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import attrs
-
 from runtime import ExecContext, HostFrame, Suspended, control
 
 from .guests import Guest
@@ -30,7 +28,7 @@ def asking() -> tuple[Guest, ExecContext]:
 
 def picture(ctx: ExecContext) -> tuple[object, ...]:
     """Everything of an execution that a refused verb might have touched."""
-    frames = [(f, attrs.asdict(f.record) if isinstance(f, HostFrame) and f.record else None) for f in ctx.frames]
+    frames = [(f, repr(f.record) if isinstance(f, HostFrame) and f.record else None) for f in ctx.frames]
     return (
         ctx.state, frames, list(ctx.spilled), ctx.next_call, ctx.inbox, ctx.throw, ctx.suspended, ctx.unwinding,
         ctx.depth, ctx.cells, ctx.hosts, ctx.nesting, list(ctx.trace), dict(ctx.touched), ctx.requests.word[0],

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from typing import Final
 
-import attrs
-
+from ... import lean
 from ..builder import INVARIANT, RARELY, Builder
 from . import api
 
 
-@attrs.frozen
+@lean.frozen
 class Kind:
     """How a number is seen from Python: its IR type, and for an int its width and the range that is taken."""
 
