@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import random
 
-import attrs
 import pytest
 
-from runtime import Engine, EngineConfig, Every, Injector, Limits, Outcome, Returned, Trapped, control
+from runtime import Engine, EngineConfig, Every, Injector, Limits, Outcome, Returned, Trapped, control, lean
 from runtime.llvm import backend
 from runtime.llvm.abi import BlockLayout
 from runtime.llvm.builder import PREAMBLE
@@ -91,7 +90,7 @@ def test_interrupted_whoever_runs_what(seed: int) -> None:
     """1, 3: each function's tier is drawn, loops and frames change theirs, and every k-th check point suspends."""
     draw = random.Random(seed)
     native = [index for index in FUNCTIONS if seed == 0 or draw.random() < 0.6]
-    policy = attrs.evolve(EAGER, calls=draw.randint(1, 3), turns=draw.randint(1, 3), resumes=draw.randint(1, 2))
+    policy = lean.evolve(EAGER, calls=draw.randint(1, 3), turns=draw.randint(1, 3), resumes=draw.randint(1, 2))
     using = engine(native_only(native), policy=policy, injector=Every(draw.randint(1, 5)))
     for name, args in (("f", (30, 4)), ("plain", (17,))):
         assert outcome(name, *args, using=using) == outcome(name, *args, using=interpreter())
