@@ -81,14 +81,23 @@ def _pack(value: object) -> object:
     return attrs.asdict(value)  # type: ignore[arg-type]  # one of them
 
 
-class Context(Generic[S]):
+class _Serving:
+    """Which call a context serves, and who made it; None outside of one. Machine code that calls a host function sets
+    them too, so they are slots."""
+
+    __slots__ = ("_call", "_caller")
+    _call: Call | None
+    _caller: RuntimeInstance | None
+
+
+class Context(_Serving, Generic[S]):
     """What every host function sees. Nothing on it ever suspends."""
 
     def __init__(self, binding: Binding, execution: ExecContext) -> None:
         self._binding = binding
         self._execution = execution
-        self._call: Call | None = None
-        self._caller: RuntimeInstance | None = None
+        self._call = None
+        self._caller = None
         self._resources = Resources(binding.resources, self._step, self._turn, self._record, binding.module.name)
         self._memory = GuestMemory(self)
 

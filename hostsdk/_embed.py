@@ -383,6 +383,7 @@ class Instance:
     @property
     def stats(self) -> Counters:
         """What has been done so far, exactly counted."""
+        control.current()  # what machine code on this thread has not told yet is told
         return self._store.counters
 
     @property

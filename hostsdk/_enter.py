@@ -15,6 +15,7 @@ from ._engine import (
     ExecContext,
     HostFrame,
     HostFunc,
+    MemInst,
     Record,
     RecordError,
     RuntimeInstance,
@@ -78,6 +79,12 @@ class BoundFunction:
         self._plain_call = Call(self._manner)
         #: The execution that was here last, and its context: nearly always the next one's, too.
         self._last: tuple[ExecContext | None, Context[Any] | None] = None, None
+        #: For machine code, which may call a plain function by itself: see `runtime.instances.direct`.
+        self.direct = self if self._plain and type(self) is BoundFunction else None
+        self.fn = spec.fn
+        self.shape = spec.signature.shape
+        self.takes_context = spec.style is not Style.PURE
+        self.now = self._plain_call
 
     # The engine's protocol -----------------------------------------------------------------------------------------
 
@@ -126,6 +133,33 @@ class BoundFunction:
         finally:
             ctx._call, ctx._caller = outer
             self._release(record)
+
+    # What machine code leaves over -----------------------------------------------------------------------------------
+
+    def context(self, border: ExecContext) -> Context[Any]:
+        """The context that calls in an execution are given."""
+        return self._context(border)
+
+    def memory(self, caller: RuntimeInstance) -> MemInst | None:
+        """The memory that addresses are in."""
+        return self.binding.memory(caller)
+
+    def results(self, border: ExecContext, value: object) -> Results:
+        """Canonical results of what the function gave. Raises what the call is to raise."""
+        ctx = self._context(border)
+        call, ctx._call = ctx._call, self._plain_call
+        try:
+            return self._finish_plain(value, (), ctx)
+        except Exception as error:
+            return self._mapped(error)
+        finally:
+            ctx._call = call
+
+    def failed(self, error: BaseException) -> Results:
+        """The results that tell the guest of what the function raised, or that."""
+        if isinstance(error, Exception):
+            return self._mapped(error)
+        raise error
 
     # Inside --------------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from .. import lean
 from ..errors import Trap
@@ -24,6 +24,13 @@ from .wait import Driver
 
 #: A function that is to be called next, with its arguments.
 Call: TypeAlias = "tuple[FuncInst, tuple[Value, ...]]"
+
+
+class Untold(Protocol):
+    """What only machine code knows yet."""
+
+    def settle(self, ctx: ExecContext) -> None:
+        """Put depth and counts of `ctx` right."""
 
 
 @lean.define(eq=False, repr=False)
@@ -75,6 +82,8 @@ class ExecContext:
     clusters: tuple[Cluster, ...] = ()
     member: Member | None = None
     thread: int = lean.field(factory=threading.get_ident)
+    #: The machine code that is running, where it calls host functions without telling: what it has not told yet.
+    inside: Untold | None = None
     #: Data of the owner: hostsdk keeps its execution and its recorder here.
     owner: object = None
 

@@ -37,4 +37,7 @@ def here() -> Here:
 
 def current() -> ExecContext | None:
     """The execution that the calling thread is running, the innermost one: a call made now is nested in it."""
-    return _local.here.ctx
+    ctx = _local.here.ctx
+    if ctx is not None and ctx.inside is not None:
+        ctx.inside.settle(ctx)
+    return ctx

@@ -6,6 +6,8 @@ on its way puts its own frame on `ctx.spilled` and lets it go on.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
 from ..errors import RecordError, ReentrancyError, Trap, TrapCode
@@ -98,6 +100,22 @@ def enter(
     if ctx.covered:
         raise _left_open(ctx, func)
     return result  # type: ignore[no-any-return]  # host code's protocol, checked by its own wrapper
+
+
+@contextmanager
+def end_of_call(ctx: ExecContext, func: HostFunc) -> Iterator[None]:
+    """The end of a host function that was called without `enter`: what is raised here is what the call came to."""
+    try:
+        yield
+    except BaseException as error:
+        if ctx.unwinding:
+            raise _swallowed(ctx, func) from error
+        ctx.passed(error, func, None)
+        raise
+    if ctx.unwinding:
+        raise _swallowed(ctx, func)
+    if ctx.covered:
+        raise _left_open(ctx, func)
 
 
 def _swallowed(ctx: ExecContext, func: HostFunc) -> RecordError:

@@ -72,18 +72,14 @@ class Requests:
 
     def wake(self) -> None:
         """Make whatever the execution does look at its requests: running code by the word, a wait by its waker."""
-        self.word[0] = 1
-        for cell in self.cells:
-            cell.value = ALL_ONES
+        self._look()
         self.waker.wake()
 
     def preempt(self) -> None:
         """Ask the execution to give up its turn at its next check point, if it computes; a wait goes on. From any
         thread."""
         self.preempted = True
-        self.word[0] = 1
-        for cell in self.cells:
-            cell.value = ALL_ONES
+        self._look()
 
     def exit(self, code: int) -> None:
         """Ask the execution to end with `code`. From any thread; the first code wins."""
@@ -123,7 +119,7 @@ class Requests:
         """Set the word if a request is standing."""
         inbox: Requests | None = self
         if self.preempted or self.turns is not None:
-            self.word[0] = 1
+            self._look()
             return
         while inbox is not None:
             if (
@@ -134,9 +130,15 @@ class Requests:
                 or (inbox.attachments and inbox.urgent)
                 or (inbox.member is not None and inbox.member.asked)
             ):
-                self.word[0] = 1
+                self._look()
                 return
             inbox = inbox.parent
+
+    def _look(self) -> None:
+        """Have running code look."""
+        self.word[0] = 1
+        for cell in self.cells:
+            cell.value = ALL_ONES
 
     @property
     def urgent(self) -> bool:

@@ -18,7 +18,7 @@ from . import shadow
 from .context import ExecContext
 from .frames import HostFrame, WasmFrame
 from .groups import arrive, leave_clusters, leave_groups
-from .here import here
+from .here import current, here
 from .host import enter, invoke
 from .interrupt import Interrupt
 from .poll import exit_signal, interrupted
@@ -79,7 +79,8 @@ def run(ctx: ExecContext, interrupt: Interrupt | None = None, deadline: float | 
     if not fresh:
         ctx.throw = exit_signal(requests) or ctx.throw
     mine = here()
-    above, mine.ctx = mine.ctx, ctx
+    above = None if mine.ctx is None else current()
+    mine.ctx = ctx
     try:
         if requests.signals:
             POST.begin(requests, outermost=above is None)

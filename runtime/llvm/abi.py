@@ -56,7 +56,9 @@ TAIL_CODE: Final = 240
 TAIL_WAY: Final = 248
 #: By function of the module: the code that a tail call goes to.
 TAILS: Final = 256
-HEAD: Final = 264
+#: The desk for calls straight between Python and code; see `capi.desk`.
+DESK: Final = 264
+HEAD: Final = 272
 
 #: The status that means a tail call.
 INSTEAD: Final = 2

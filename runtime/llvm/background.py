@@ -105,7 +105,7 @@ class Lane:
         """The next order, with others for the same module."""
         first, order = self._waiting.popleft()
         self._under_way = [(first, order)]
-        functions, points = list(order.functions), list(order.points)
+        functions, points, support = list(order.functions), list(order.points), order.support
         kept: list[_Item] = []
         while self._waiting and len(functions) + len(points) < _BATCH[self.level]:
             item = self._waiting.popleft()
@@ -113,10 +113,11 @@ class Lane:
                 self._under_way.append(item)
                 functions += item[1].functions
                 points += item[1].points
+                support += item[1].support
             else:
                 kept.append(item)
         self._waiting.extendleft(reversed(kept))
-        return first(), Order(self.level, tuple(functions), tuple(points), guard=order.guard)
+        return first(), Order(self.level, tuple(functions), tuple(points), support, order.guard)
 
     def _make(self, code: ModuleCode, order: Order) -> Product | None:
         found = None

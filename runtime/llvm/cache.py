@@ -31,7 +31,7 @@ _SUFFIX: Final = ".code"
 #: The folder of what belongs to no module.
 _EXTRAS: Final = "extras"
 #: Folders of this package whose sources decide what is in an object and in a record.
-_SOURCES: Final = ("llvm", "llvm/lower", "validate", "instr", "binary", "exec")
+_SOURCES: Final = ("llvm", "llvm/capi", "llvm/lower", "validate", "instr", "binary", "exec")
 
 
 def usual() -> Path | None:
@@ -85,7 +85,7 @@ class Cache:
         """Keep a product. Where that fails, the next process makes it again."""
         folder = self._folder(module)
         order = product.order
-        parts = repr((order.functions, order.points)) + "guard" * order.guard
+        parts = repr((order.functions, order.points) if order.parts else order.support) + "guard" * order.guard
         name = hashlib.blake2b(parts.encode(), digest_size=10).hexdigest()
         try:
             new = not folder.is_dir()

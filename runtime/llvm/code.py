@@ -89,6 +89,7 @@ class ModuleCode:
         self._maker = maker
         self._lock = threading.RLock()
         self._ordered: set[int | tuple[int, int]] = set()
+        self._support: set[str] = set()
 
     # Asking -------------------------------------------------------------------------------------------------------
 
@@ -116,6 +117,16 @@ class ModuleCode:
         from .product import Order
 
         self.order(Order(self.levels[0], tuple(new), tuple(places)))
+
+    def want_support(self, keys: Iterable[str]) -> None:
+        """Order support code for an instance. Nothing waits for it but speed."""
+        with self._lock:
+            new = tuple([key for key in dict.fromkeys(keys) if key not in self._support])
+            self._support.update(new)
+        if new:
+            from .product import Order
+
+            self.order(Order(self.levels[0], support=new))
 
     def order(self, order: Order) -> None:
         """Have the maker carry out an order. Whatever fails in that, the interpreter carries on."""
@@ -154,7 +165,7 @@ class ModuleCode:
 
     def ready(self, order: Order) -> Order:
         """An order with all that its maker has to know. Takes a moment if it is the first."""
-        return lean.evolve(order, support=self.lacking(), guard=self.guard() is not None)
+        return lean.evolve(order.also(self.lacking()), guard=self.guard() is not None)
 
     def base(self) -> Installed:
         """What the code needs, built now if it has to be."""
@@ -178,7 +189,7 @@ class ModuleCode:
         with self._lock:
             self.base().add(product)
         if self.cache is not None and not product.fault:
-            self.complete = self.complete or bool(product.support)
+            self.complete = self.complete or set(self.base().support) <= set(product.order.support)
             self.cache.save(self.module, product)
 
     def recall(self) -> None:
@@ -195,10 +206,11 @@ class ModuleCode:
         with self._lock:
             base = self.base()
             # Whatever brings the support code comes first.
-            kept.sort(key=lambda product: (not product.support, product.order.level))
+            kept.sort(key=lambda product: (not product.support, not product.order.parts, product.order.level))
             if not set(base.support) <= set(kept[0].order.support):
                 return
             self.complete = True
+            self._support.update(*[product.order.support for product in kept])
             for product in kept:
                 self._ordered.update(product.order.functions, product.order.points)
                 base.add(product, later=True)

@@ -65,6 +65,9 @@ def _call(image: Image, index: int) -> bool | None:
             return True
     row = image.rows(func.type)
     args = row[0].get(image.room, image.refs)
+    ways = image.ways
+    if ways is not None:
+        ways.tally(ctx)
     depth, cells = image.used()
     ctx.depth += depth
     ctx.cells += cells
@@ -74,6 +77,8 @@ def _call(image: Image, index: int) -> bool | None:
         ctx.depth -= depth
         ctx.cells -= cells
     row[1].put(image.room, results, image.refs)
+    if ways is not None:
+        ways.rows.meet(index, ctx)
     image.listen()
     return None
 

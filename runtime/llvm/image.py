@@ -92,8 +92,8 @@ class Image:
         self.better = False
         self._guard = code.guard()
         self._rows = self.base.rows
-        #: Where Python calls straight into the code; None as long as nobody does.
-        self.ways: Ways | None = None
+        #: Where calls go straight between Python and the code; None where they can't.
+        self.ways = Ways(self) if supported() else None
         self._fill()
 
     def _fill(self) -> None:
@@ -119,6 +119,9 @@ class Image:
         self._fill_globals()
         for place, address in enumerate(self.base.outs, layout.funcs // 8):
             words[place] = address
+        if self.ways is not None:
+            words[abi.DESK // 8] = self.ways.address
+        self.link_hosts()
         self.code.images.add(self)
         for index, made in list(self.code.made.items()):
             if made is not None:
@@ -162,10 +165,19 @@ class Image:
         """Have a function's calls go to this code from now on."""
         self.words[self.base.layout.funcs // 8 + index] = address
         for door in self.instance.doors.get(index, ()):
-            if self.ways is None and supported():
-                self.ways = Ways(self)
             if self.ways is not None:
                 self.ways.open(door, index)
+
+    def link_hosts(self) -> None:
+        """Have calls of host functions go to their own wrappers, as far as there are any."""
+        wrappers = {} if self.ways is None else self.ways.rows.link()
+        if wrappers:
+            for index, address in self.base.to_hosts(wrappers).items():
+                self.words[self.base.layout.funcs // 8 + index] = address
+
+    def lacking(self) -> list[str]:
+        """Keys of the support code that would make it quicker."""
+        return [] if self.ways is None else SUPPORT.missing([*self.ways.rows.wanted.values()])
 
     def place_of(self, index: int) -> int:
         """Where the address of a function's code stands."""
@@ -278,8 +290,11 @@ class Image:
         enter = _enters.get(address)
         if enter is None:
             enter = _enters[address] = cast("Enter", _ENTER(address))
-        if self.ways is not None:
-            self.ways.sit()
+        ways, inside, runs = self.ways, ctx.inside, 0
+        if ways is not None:
+            ways.sit()
+            runs = ways.runs(ctx)
+            ctx.inside = ways
         outer, before = (self._ctx, self._given), self.limit
         limit = floor()
         requests, cell = ctx.requests, self.cell
@@ -303,6 +318,9 @@ class Image:
         finally:
             if ctx.thread == BEAT.main:
                 BEAT.running = above
+            ctx.inside = inside
+            if ways is not None:
+                ways.ran(ctx, runs)
             requests.cells.pop()
             self._ctx, self._given = outer
             self.words[abi.REAL // 8] = cell.value = before
@@ -317,13 +335,18 @@ class Image:
         ctx.requests.cells.append(self.cell)
         if ctx.thread == BEAT.main:
             BEAT.running = self
+        if self.ways is not None:
+            self.ways.runs(ctx)
+            ctx.inside = self.ways
         self.listen()
 
     def alight(self, ctx: ExecContext, status: int, type_: FuncType) -> tuple[Value, ...]:
         """It is back: its results, which lie in the room. Raises what made it leave the stack otherwise."""
         if ctx.thread == BEAT.main:
             BEAT.running = None
+        ctx.inside = None
         if self.ways is not None:
+            self.ways.ran(ctx, 0)
             self.ways.left()
         ctx.requests.cells.pop()
         self._ctx, self._given = None, 0
@@ -368,7 +391,7 @@ class Image:
         trap = self.words[abi.TRAP // 8]
         self.words[abi.TRAP // 8] = 0
         error, trap = self._stopped() if not trap else (None, trap)
-        error = error or self._error(trap & 0xFF)
+        error = error or self.error(trap & 0xFF)
         if isinstance(error, Unwind):
             ctx.spilled.extend(left)
             ctx.depth += len(left)
@@ -392,12 +415,13 @@ class Image:
 
     def forget_error(self) -> None:
         """The error that is on its way has been dealt with: nothing is left of it, nor of the frames that it left."""
-        self._error(abi.RAISED)
+        self.error(abi.RAISED)
         self.drain()
         self.words[abi.TRAP // 8] = 0
         self.listen()
 
-    def _error(self, code: int) -> BaseException:
+    def error(self, code: int) -> BaseException:
+        """What a trap's code stands for, or what Python raised beneath the code, which is forgotten."""
         if code in (0, abi.RAISED):
             places = [self.words[abi.ERROR // 8 + i] or None for i in range(3)]
             for i in range(3):

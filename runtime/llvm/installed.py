@@ -33,6 +33,7 @@ class Installed:
         #: Whether there is all that an image needs.
         self.ready = False
         self._codes: list[Code] = []
+        self._to_hosts: dict[tuple[tuple[int, int], ...], Code] = {}
         self._later: list[tuple[Order, set[int | tuple[int, int]]]] = []
         self._level: dict[int | tuple[int, int], int] = {}
         types = [*module.env.funcs, *module.env.signatures]
@@ -72,6 +73,9 @@ class Installed:
             if product.support:
                 SUPPORT.adopt(product.support, order.support)
             self._settle()
+            if self.ready and not order.parts:
+                for image in list(self._books.images):
+                    image.link_hosts()
             code = load(product.code) if product.code else None
             if not self.ready:
                 raise LoadError("its support code is missing")
@@ -127,6 +131,14 @@ class Installed:
             self._later.append((order, lost))
         else:
             self._better(order, lost)
+
+    def to_hosts(self, wrappers: dict[int, int]) -> dict[int, int]:
+        """Addresses of code that goes to these wrappers, by the index of the host function, and tells it."""
+        key = tuple(wrappers.items())
+        made = self._to_hosts.get(key)
+        if made is None:
+            made = self._to_hosts[key] = thunks(key)
+        return {index: made.start + THUNK * i for i, index in enumerate(wrappers)}
 
     def upgrade(self) -> None:
         """Order the next level of what has been put off."""

@@ -34,6 +34,10 @@ class Order:
         """How many functions and check points."""
         return len(self.functions) + len(self.points)
 
+    def also(self, support: tuple[str, ...]) -> Order:
+        """The order, with more support code."""
+        return attrs.evolve(self, support=tuple(dict.fromkeys((*support, *self.support))))
+
 
 @lean.frozen
 class Product:

@@ -14,7 +14,7 @@ from typing import Final
 
 from . import abi
 from .builder import INVARIANT, PREAMBLE, Builder, return_type
-from .capi import exports
+from .capi import exports, hosts
 from .emitter import leaving
 from .loader import Code, LoadError, load, place
 
@@ -158,6 +158,8 @@ def _text(head: str, b: Builder) -> str:
 COMMON: Final = "common"
 #: Before a signature's key: how Python calls an export that has it.
 EXPORT: Final = "export "
+#: Before a shape's key: how code calls a host function of it.
+HOST: Final = "host "
 
 
 def support_ir(keys: Sequence[str]) -> str:
@@ -171,12 +173,16 @@ def support_ir(keys: Sequence[str]) -> str:
 def _part(key: str) -> str:
     if key.startswith(EXPORT):
         return exports.wrapper(key.removeprefix(EXPORT))
+    if key.startswith(HOST):
+        return hosts.wrapper(key.removeprefix(HOST))
     return _enter(key) + _bridge(key)
 
 
 def _symbols(key: str) -> tuple[str, ...]:
     if key.startswith(EXPORT):
         return ("call_" + key.removeprefix(EXPORT),)
+    if key.startswith(HOST):
+        return ("host_" + key.removeprefix(HOST),)
     return "enter_" + key, "bridge_" + key
 
 

@@ -224,7 +224,10 @@ class NativeTier:
         from .image import Image, Unavailable, Unguarded
 
         try:
-            return Image(instance, self._code(instance))
+            code = self._code(instance)
+            image = Image(instance, code)
+            code.want_support(image.lacking())
+            return image
         except Unguarded as error:
             log.info("%r checks its bounds: %s", instance, error)
             self._unguarded.add(instance)

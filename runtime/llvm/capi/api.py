@@ -66,15 +66,22 @@ def table() -> ctypes.Array[ctypes.c_void_p]:
     return (ctypes.c_void_p * len(NAMES))(*functions, *map(id, OBJECTS.values()))
 
 
-def slot(owner: object, name: str) -> int:
-    """Where an attribute that is a slot lies in its object: the address of the word. Raises LookupError."""
-    before = getattr(owner, name)
+_offsets: dict[tuple[type, str], int] = {}
+
+
+def _offset(kind: type, name: str) -> int:
+    owner: object = object.__new__(kind)
     mark = object()
     setattr(owner, name, mark)
-    try:
-        for offset in range(16, type(owner).__basicsize__, 8):
-            if ctypes.c_void_p.from_address(id(owner) + offset).value == id(mark):
-                return id(owner) + offset
-    finally:
-        setattr(owner, name, before)
+    for offset in range(16, kind.__basicsize__, 8):
+        if ctypes.c_void_p.from_address(id(owner) + offset).value == id(mark):
+            return offset
     raise LookupError(name)
+
+
+def slot(owner: object, name: str) -> int:
+    """Where an attribute that is a slot lies in its object: the address of the word. Raises LookupError."""
+    key = type(owner), name
+    if key not in _offsets:
+        _offsets[key] = _offset(*key)
+    return id(owner) + _offsets[key]

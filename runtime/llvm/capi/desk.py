@@ -36,7 +36,16 @@ POINTER_BEFORE: Final = 96
 KEEP: Final = 104
 #: The entry that was called, as long as there is no execution for it.
 CALLED: Final = 112
-SIZE: Final = 256
+#: The execution that runs here, and its instance, as objects; 0 for none.
+RUNS: Final = 120
+INSTANCE: Final = 128
+#: 1 while a host function runs that was called straight, and nobody has asked how deep; 2 once somebody has.
+INSIDE: Final = 136
+#: Host functions called straight that have not been counted yet.
+COUNT: Final = 144
+#: The address of the rows of host functions, one for each that is imported.
+ROWS: Final = 152
+SIZE: Final = 192
 
 # Offsets of words in the entry of an export.
 DESK: Final = 0
@@ -46,6 +55,22 @@ CODE: Final = 8
 SLOW: Final = 16
 FINISH: Final = 24
 ENTRY_SIZE: Final = 32
+
+# Offsets of words in the row of a host function.
+#: The function; its context, and the execution that it belongs to: objects.
+FN: Final = 0
+CONTEXT: Final = 8
+BORDER: Final = 16
+#: The addresses of two slots of the context, for the call that it serves, and what to put into the first.
+CALL: Final = 24
+CALLER: Final = 32
+NOW: Final = 40
+#: The Python callable for what is unusual; the address of the way out by `serve`.
+ODD: Final = 48
+BRIDGE: Final = 56
+#: The cell of the memory that addresses are in; 0 where there is none to be used.
+MEMORY: Final = 64
+ROW_SIZE: Final = 72
 
 # Offsets in an export's own object, behind what its class has.
 VECTORCALL: Final = 160

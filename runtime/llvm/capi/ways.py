@@ -24,6 +24,7 @@ from ..stack import floor
 from ..support import EXPORT, SUPPORT
 from . import api, desk
 from .kind import is_quick, set_call
+from .rows import Rows
 
 if TYPE_CHECKING:
     from ...exec.context import ExecContext
@@ -50,17 +51,11 @@ class Thread(NamedTuple):
     slot: int
 
 
-@functools.cache
-def _offset() -> int:
-    mine = Here()
-    return api.slot(mine, "ctx") - id(mine)
-
-
 def _thread(mine: Here) -> Thread:
     get = ctypes.PYFUNCTYPE(ctypes.c_void_p)(("PyThreadState_Get", ctypes.pythonapi))
     number = ctypes.PYFUNCTYPE(ctypes.c_uint64, ctypes.c_void_p)(("PyThreadState_GetID", ctypes.pythonapi))
     state = get()
-    return Thread(number(state), state, id(mine) + _offset())
+    return Thread(number(state), state, api.slot(mine, "ctx"))
 
 
 class Way:
@@ -103,8 +98,12 @@ class Ways:
         self._ways: dict[int, Way] = {}
         self._terms: Terms | None = None
         self._here: Here | None = None
+        self.rows = Rows(image)
+        self._settled: list[tuple[int, int]] = []
         self._pointer = pointer_of(image.instance)
         words[desk.BLOCK // 8] = image.address
+        words[desk.INSTANCE // 8] = id(image.instance)
+        words[desk.ROWS // 8] = self.rows.address
         words[desk.TABLE // 8] = ctypes.addressof(api.table())
         words[desk.RUNNING // 8] = words[desk.POINTER // 8] = ctypes.addressof(_IGNORED)
         words[desk.BEATING // 8] = ctypes.addressof(_ALWAYS)
@@ -172,6 +171,48 @@ class Ways:
             ctx.touched[self.image.instance] = (self._pointer, words[desk.POINTER_BEFORE // 8])
         self.image.board(ctx, words[desk.LEFT // 8])
         return ctx
+
+    # Host functions called straight ---------------------------------------------------------------------------------
+
+    def runs(self, ctx: ExecContext | None) -> int:
+        """This execution's code runs from now on. What to put back afterwards."""
+        before = self._words[desk.RUNS // 8]
+        self._words[desk.RUNS // 8] = 0 if ctx is None else id(ctx)
+        return before
+
+    def ran(self, ctx: ExecContext, before: int) -> None:
+        """It has come to its end."""
+        self.tally(ctx)
+        self._words[desk.RUNS // 8] = before
+
+    def tally(self, ctx: ExecContext) -> None:
+        """Count the host functions that were called straight."""
+        count = self._words[desk.COUNT // 8]
+        if count:
+            self._words[desk.COUNT // 8] = 0
+            counters = ctx.counters
+            counters.host_calls += count
+            counters.host_entries += count
+            counters.host_depth = max(counters.host_depth, ctx.hosts)
+
+    def settle(self, ctx: ExecContext) -> None:
+        """Somebody looks, in a host function."""
+        words = self._words
+        self.tally(ctx)
+        if words[desk.INSIDE // 8] == 1:
+            words[desk.INSIDE // 8] = 2
+            depth, cells = used = self.image.used()
+            self._settled.append(used)
+            ctx.depth += depth + 1
+            ctx.cells += cells
+            ctx.hosts += 1
+
+    def unsettle(self, ctx: ExecContext) -> None:
+        """That host function has ended."""
+        depth, cells = self._settled.pop()
+        ctx.depth -= depth + 1
+        ctx.cells -= cells
+        ctx.hosts -= 1
 
     def left(self) -> None:
         """The code that was called is back."""
