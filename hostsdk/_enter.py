@@ -96,6 +96,7 @@ class BoundFunction:
         if last is not border or ctx is None:
             ctx = self._context(border)
             self._last = border, ctx
+        last = None  # a traceback keeps this frame: each execution that failed would keep the one before
         call, where = ctx._call, ctx._caller
         ctx._caller = caller
         try:

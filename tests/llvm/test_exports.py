@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import fractions
 import gc
 import itertools
 import math
 import random
 import signal
-import struct
 import sys
 import threading
 import tracemalloc
@@ -18,7 +16,6 @@ from typing import Any
 import pytest
 
 from hostsdk import (
-    V128,
     Context,
     HostModule,
     Instance,
@@ -31,26 +28,15 @@ from hostsdk import (
     Trap,
     i32,
 )
-from runtime import At, Engine
+from runtime import At, Engine, control
 from runtime.llvm.capi.api import supported
 from tests.support.build import wat
 from tests.support.native import engine, needs_native
+from tests.support.told import VALUES, told
 
 pytestmark = [needs_native, pytest.mark.skipif(not supported(), reason="no wrappers on this Python")]
 
 LETTERS = {"i": "i32", "l": "i64", "f": "f32", "d": "f64"}
-#: Every number at which something changes, and things that are no numbers.
-ARGUMENTS = [
-    *[sign * (1 << bits) + by for bits in (0, 7, 31, 32, 52, 53, 63, 64, 70) for sign in (1, -1) for by in (-1, 0, 1)],
-    True, False, 0.0, -0.0, 1.5, math.pi, math.inf, -math.inf, math.nan, -math.nan, 5e-324, 1e-45, 7e-46, 1e38, 3.5e38,
-    3.4028235677973366e38, 3.4028235677973362e38, 1.1754943508222875e-38, 16777217.0, 1e400, None, "1", b"1", 1j, [],
-    object(), (1,), V128(bytes(16)), fractions.Fraction(1, 2), type("Index", (), {"__index__": lambda self: 3})(),
-    type("Int", (int,), {})(7), type("Float", (float,), {})(2.5),
-    *[struct.unpack("<d", struct.pack("<Q", bits))[0] for bits in (
-        0x7FF0_0000_0000_0001, 0x7FF8_0000_0000_0001, 0xFFF7_FFFF_FFFF_FFFF, 0x7FF4_0000_0000_0000,
-        0xFFF8_0000_2000_0000, 0x7FFF_FFFF_FFFF_FFFF,
-    )],
-]  # fmt: skip
 
 
 def quick(instance: Instance, name: str, *args: Any) -> Any:
@@ -66,25 +52,13 @@ def made(text: str, hosts: Any = (), using: Engine | None = None) -> Instance:
     return Instance(Module.from_bytes(wat(f"(module {text})")), hosts, engine=using or engine())
 
 
-def told(call: Callable[[], Any]) -> Any:
-    """A result with its exact bits, or an error's class and text."""
-    try:
-        found = call()
-    except Exception as error:
-        return type(error), str(error)
-    return [
-        (type(value), struct.pack("<d", value) if isinstance(value, float) else value)
-        for value in (found if isinstance(found, tuple) else (found,))
-    ]
-
-
 @pytest.mark.parametrize("letter", LETTERS)
 def test_one_value_comes_and_goes_as_by_the_long_way(letter: str) -> None:
     """An argument of any kind gives the same result, or the same error, by either way (BEHAVIOURS 2.1)."""
     type_ = LETTERS[letter]
     guest = made(f'(func (export "same") (param {type_}) (result {type_}) local.get 0)')
     same = quick(guest, "same", 1 if letter in "il" else 1.0)
-    for value in ARGUMENTS:
+    for value in VALUES:
         assert told(lambda: same(value)) == told(lambda: same.__call__(value)), value  # noqa: B023
     assert told(same) == told(same.__call__)
     assert told(lambda: same(1, 2)) == told(lambda: same.__call__(1, 2))
@@ -314,6 +288,7 @@ def test_an_export_called_in_a_host_function_is_nested() -> None:
     seen: list[int] = []
 
     def out(ctx: Context[Any], n: i32) -> i32:
+        control.current()
         seen.append(ctx._execution.depth)
         return box["in"](n - 1) + box["sum"](1, 0) if n else 0
 
@@ -401,5 +376,5 @@ def test_random_calls_agree_with_the_long_way(seed: int) -> None:
         guest = made(f'(func (export "f") (param {params}) (result {results}) {body})')
         f = quick(guest, "f", *[0 if kind in "il" else 0.0 for kind in kinds])
         for _ in range(200):
-            args = [draw.choice(ARGUMENTS) for _ in kinds]
+            args = [draw.choice(VALUES) for _ in kinds]
             assert told(lambda: f(*args)) == told(lambda: f.__call__(*args)), args  # noqa: B023

@@ -31,8 +31,11 @@ def keys_of(image: Image) -> dict[int, str]:
     """The wrappers that an instance needs for the host functions that it imports, by their index."""
     found = {}
     for index in range(image.instance.module.imported_funcs):
-        direct = direct_of(image.instance.funcs[index])
-        key = None if direct is None else hosts.key_of(direct.shape, direct.takes_context)
+        func = image.instance.funcs[index]
+        direct = direct_of(func)
+        if direct is None or direct.shape.functype() != func.type:
+            continue  # its addresses have 64 bits, say
+        key = hosts.key_of(direct.shape, direct.takes_context)
         if key is not None:
             found[index] = HOST + key
     return found
