@@ -469,7 +469,8 @@ def test_nothing_is_kept_of_a_call() -> None:
     straight.exports.run(100)
     failures()
     gc.collect()
-    bound = straight._functions["h", "f"]
+    bound = straight._functions.find("h", "f", None)
+    assert bound is not None
     things = (big, word, f, odd, bound._plain_call, straight._raw, None)
     before = [sys.getrefcount(thing) for thing in things]
     tracemalloc.start()

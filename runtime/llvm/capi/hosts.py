@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Final
 
 from ...hostabi import ParamShape, Scalar, Shape, Span
-from ...types import F32, F64
+from ...types import F32, F64, I32
 from .. import abi
 from ..builder import INVARIANT, return_type
 from ..emitter import leaving
@@ -45,7 +45,7 @@ def _letter(param: ParamShape) -> str | None:
             return "t"
         case Scalar(_, bits, signed):
             return _INTS.get((bits, signed))
-        case Span(text):
+        case Span(text, address) if address is I32:
             return "s" if text else "y"
         case _:
             return None

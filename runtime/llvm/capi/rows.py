@@ -33,10 +33,8 @@ def keys_of(image: Image) -> dict[int, str]:
     for index in range(image.instance.module.imported_funcs):
         func = image.instance.funcs[index]
         direct = direct_of(func)
-        if direct is None or direct.shape.functype() != func.type:
-            continue  # its addresses have 64 bits, say
-        key = hosts.key_of(direct.shape, direct.takes_context)
-        if key is not None:
+        key = None if direct is None else hosts.key_of(direct.shape, direct.takes_context)
+        if direct is not None and key is not None and direct.shape.functype() == func.type:
             found[index] = HOST + key
     return found
 
