@@ -36,7 +36,7 @@ class Order:
 
     def also(self, support: tuple[str, ...]) -> Order:
         """The order, with more support code."""
-        return attrs.evolve(self, support=tuple(dict.fromkeys((*support, *self.support))))
+        return lean.evolve(self, support=tuple(dict.fromkeys((*support, *self.support))))
 
 
 @lean.frozen
