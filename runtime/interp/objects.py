@@ -58,65 +58,56 @@ def _heap(type_: ValType) -> HeapType:
 # References --------------------------------------------------------------------------------------------------------
 
 
+def _made(dest: int, operands: Sequence[Operand], body: str, **known: object) -> Handler:
+    """A handler of this body, in which {0}, {1} … stand for the operands; it knows the things in `known` by name."""
+    placed, bound = inline.place(operands)
+    names = ", ".join(["d", *known, inline.cells(operands)])
+    made: Handler = inline.factory(names, body.format(*placed))(dest, *known.values(), *bound)
+    return made
+
+
 @handles("ref.as_non_null")
 def _as_non_null(row: Instr, immediate: object, dest: int, operands: Sequence[Operand]) -> Handler:
-    (a,), bound = inline.place(operands)
-    body = f"x = {a}\nif x is None: raise null()\nr[d] = x"
-    made: Handler = inline.factory("d, null, a", body)(dest, objects.null, *bound)
-    return made
+    return _made(dest, operands, "x = {0}\nif x is None: raise null()\nr[d] = x", null=objects.null)
 
 
 @handles("ref.eq")
 def _eq(row: Instr, immediate: object, dest: int, operands: Sequence[Operand]) -> Handler:
-    (a, b), bound = inline.place(operands)
-    body = f"x = {a}\ny = {b}\nr[d] = 1 if x is y or (type(x) is I31Int and type(y) is I31Int and x == y) else 0"
-    made: Handler = inline.factory("d, I31Int, a, b", body)(dest, I31Int, *bound)
-    return made
+    same = "x is y or (type(x) is I31Int and type(y) is I31Int and x == y)"
+    return _made(dest, operands, "x = {0}\ny = {1}\nr[d] = 1 if " + same + " else 0", I31Int=I31Int)
 
 
 @handles("ref.i31")
 def _i31(row: Instr, immediate: object, dest: int, operands: Sequence[Operand]) -> Handler:
-    (a,), bound = inline.place(operands)
-    body = f"r[d] = I31Int((({a} & 0x7FFFFFFF) ^ 0x40000000) - 0x40000000)"
-    made: Handler = inline.factory("d, I31Int, a", body)(dest, I31Int, *bound)
-    return made
+    return _made(dest, operands, "r[d] = I31Int((({0} & 0x7FFFFFFF) ^ 0x40000000) - 0x40000000)", I31Int=I31Int)
 
 
 @handles("i31.get_s", "i31.get_u")
 def _i31_get(row: Instr, immediate: object, dest: int, operands: Sequence[Operand]) -> Handler:
-    (a,), bound = inline.place(operands)
     mask = "0xFFFFFFFF" if row.name == "i31.get_s" else "0x7FFFFFFF"
-    body = f"x = {a}\nif x is None: raise null(kind)\nr[d] = x & {mask}"
-    made: Handler = inline.factory("d, null, kind, a", body)(dest, objects.null, I31, *bound)
-    return made
+    body = "x = {0}\nif x is None: raise null(kind)\nr[d] = x & " + mask
+    return _made(dest, operands, body, null=objects.null, kind=I31)
 
 
 @handles("any.convert_extern", "extern.convert_any")
 def _convert(row: Instr, immediate: object, dest: int, operands: Sequence[Operand]) -> Handler:
     """References are the same objects inside and outside."""
-    (a,), bound = inline.place(operands)
-    made: Handler = inline.factory("d, a", f"r[d] = {a}")(dest, *bound)
-    return made
+    return _made(dest, operands, "r[d] = {0}")
 
 
 @handles("ref.test", "ref.test_null")
 def _test(row: Instr, immediate: object, dest: int, operands: Sequence[Operand]) -> Handler:
-    (a,), bound = inline.place(operands)
     condition = "x is None or test(x)" if row.name == "ref.test_null" else "x is not None and test(x)"
-    body = f"x = {a}\nr[d] = 1 if {condition} else 0"
     test = objects.tester(_heap(cast("ValType", immediate)))
-    made: Handler = inline.factory("d, test, a", body)(dest, test, *bound)
-    return made
+    return _made(dest, operands, "x = {0}\nr[d] = 1 if " + condition + " else 0", test=test)
 
 
 @handles("ref.cast", "ref.cast_null")
 def _cast(row: Instr, immediate: object, dest: int, operands: Sequence[Operand]) -> Handler:
-    (a,), bound = inline.place(operands)
     fails = "x is not None and not test(x)" if row.name == "ref.cast_null" else "x is None or not test(x)"
-    body = f"x = {a}\nif {fails}: raise failed()\nr[d] = x"
     test = objects.tester(_heap(cast("ValType", immediate)))
-    made: Handler = inline.factory("d, test, failed, a", body)(dest, test, _failed, *bound)
-    return made
+    body = "x = {0}\nif " + fails + ": raise failed()\nr[d] = x"
+    return _made(dest, operands, body, test=test, failed=_failed)
 
 
 # Structs -----------------------------------------------------------------------------------------------------------

@@ -17,6 +17,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from . import cpu
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -225,17 +227,6 @@ def maker() -> str:
                 if entry.name.endswith((".py", ".so")):
                     found = entry.stat()
                     digest.update(f"{entry.name} {found.st_size} {found.st_mtime_ns}\n".encode())
-        digest.update(_processor())
+        digest.update(cpu.identity())
         _maker.append(digest.hexdigest())
     return _maker[0]
-
-
-def _processor() -> bytes:
-    """What Linux says of the first processor's model and features."""
-    try:
-        with open("/proc/cpuinfo", "rb", buffering=0) as file:
-            text = file.read(8192) or b""
-    except OSError:
-        return b""
-    first = text.partition(b"\n\n")[0].splitlines()
-    return b"\n".join([line for line in first if line.startswith((b"flags", b"model", b"cpu family", b"stepping"))])

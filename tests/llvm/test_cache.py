@@ -13,6 +13,7 @@ import pytest
 
 from runtime import Engine, EngineConfig, Module, lean
 from runtime.llvm import cache as caches
+from runtime.llvm import cpu
 from runtime.llvm.build import build
 from runtime.llvm.cache import Cache, usual
 from runtime.llvm.choice import EVERYTHING
@@ -122,7 +123,7 @@ def test_another_emitter_finds_nothing(cache: Cache, monkeypatch: pytest.MonkeyP
     """A change of the emitter, of LLVM or of the processor is another folder."""
     assert Native(fresh(), using=keeping(cache)).call("f", 21) == 42
     monkeypatch.setattr(caches, "_maker", [])
-    monkeypatch.setattr(caches, "_processor", lambda: b"another")
+    monkeypatch.setattr(cpu, "identity", lambda: b"another")
     assert cache.load(fresh()) == []
 
 

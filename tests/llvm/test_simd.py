@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from runtime import Engine, EngineConfig, Every, ExecContext, Returned
+from runtime import V128, Engine, EngineConfig, Every, ExecContext, Returned
+from runtime.llvm import cpu
 from runtime.llvm.abi import BlockLayout
 from runtime.llvm.function import emit
 from tests.support.guests import reload, resume_all
@@ -74,6 +75,23 @@ def test_vectors_are_saved() -> None:
     outcome = resume_all(made.func("f").start(4), move)
     plain = Native(text(WORK), imports(swap), using=Engine(EngineConfig(tier="interpreter")))
     assert outcome == resume_all(plain.func("f").start(4))
+
+
+SWIZZLE = """(func (export "f") (param v128 v128) (result v128 v128)
+  (i8x16.swizzle (local.get 0) (local.get 1)) (i8x16.relaxed_swizzle (local.get 1) (local.get 0)))"""
+
+
+@pytest.mark.parametrize("features", [frozenset(), frozenset({"ssse3"})], ids=["any", "ssse3"])
+def test_a_processor_without_shuffles(features: frozenset[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spec 4.3.6 (swizzle): machine code for a processor that has no such instruction does the same."""
+    if not features <= cpu.features():
+        pytest.skip("this processor hasn't got it")
+    monkeypatch.setattr(cpu, "features", lambda: features)
+    source = text(SWIZZLE)
+    assert ("ssse3" in emit(BlockLayout(source), 0).text) == bool(features)
+    a, b = bytes(range(240, 256)), bytes([0, 1, 15, 16, 17, 127, 128, 255, 3, 3, 2, 200, 14, 8, 9, 31])
+    plain = Native(source, {}, using=Engine(EngineConfig(tier="interpreter"))).func("f")
+    assert Native(source, {}, using=engine()).func("f").call(V128(a), V128(b)) == plain.call(V128(a), V128(b))
 
 
 def test_every_function_with_vectors_is_compiled() -> None:

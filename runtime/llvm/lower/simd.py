@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .. import cpu
 from ..abi import VECTOR
 from ..emitter import Emitter
 from .lanes import BITS, CALL, ORDERS, SHAPES, WIDER, compare, each, lane_type, lanes_of, pop, push, shuffle
@@ -66,11 +67,28 @@ def _i8x16_shuffle(e: Emitter, lanes: Any) -> None:
 
 @lowers("i8x16.swizzle", "i8x16.relaxed_swizzle")
 def _swizzle(e: Emitter, immediate: Any) -> None:
-    """The processor's own gives 0 for a number whose top bit is set, which this sum gives to all from 16 on."""
+    """The processor's own, where it has one, gives 0 for a number whose top bit is set, which this sum gives to all
+    from 16 on."""
     indexes, a = pop(e, "i8x16"), pop(e, "i8x16")
     t = "<16 x i8>"
+    if "ssse3" not in cpu.features():
+        push(e, "i8x16", _one_by_one(e, a, indexes))
+        return
     far = e.value(f"call {t} @llvm.uadd.sat.v16i8({t} {indexes}, {t} {each('i8x16', 0x70)})")
     push(e, "i8x16", e.value(f"call {t} @llvm.x86.ssse3.pshuf.b.128({t} {a}, {t} {far})"))
+
+
+def _one_by_one(e: Emitter, a: str, indexes: str) -> str:
+    """A swizzle lane by lane, for any processor."""
+    t = "<16 x i8>"
+    result = "zeroinitializer"
+    for lane in range(16):
+        index = e.value(f"extractelement {t} {indexes}, i32 {lane}")
+        near = e.value(f"icmp ult i8 {index}, 16")
+        found = e.value(f"extractelement {t} {a}, i8 {e.value(f'and i8 {index}, 15')}")
+        found = e.value(f"select i1 {near}, i8 {found}, i8 0")
+        result = e.value(f"insertelement {t} {result}, i8 {found}, i32 {lane}")
+    return result
 
 
 # Lanes in and out -----------------------------------------------------------------------------------------------------
