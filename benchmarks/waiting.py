@@ -16,6 +16,7 @@ from typing import Literal
 
 from hostsdk import (
     BlockingContext,
+    CallInterrupted,
     Engine,
     EngineConfig,
     HostModule,
@@ -57,16 +58,8 @@ def _parts() -> tuple[Module, HostModule[None]]:
 
     @host.restartable(name="pass")
     def pass_(ctx: BlockingContext, n: u32) -> u32:
-        # A wait that is over at once: off the stack and back.
-        first = ctx.once(lambda: n)
-        over: list[bool] = ctx.acquire(list, release=list.clear)
-
-        def second() -> bool:
-            over.append(True)
-            return len(over) > 1
-
-        ctx.block_until(second, readable=-1)  # none at all: to be tried again at once
-        return first + 1
+        ctx.sleep(0)  # off the stack, behind whoever else is ready, and back
+        return n + 1
 
     return Module.from_bytes(wat(TEXT)), host
 
@@ -110,8 +103,7 @@ def idle() -> Iterator[Row]:
             with Scheduler() as scheduler:
                 for _ in range(count):
                     scheduler.spawn(_instance(), "nap", FOR_LONG, interrupt=stop)
-                while any(task.turns == 0 for task in scheduler.tasks):
-                    scheduler.run(timeout=0.01)
+                _begin(scheduler)
                 begun.set()
                 scheduler.run()
 
@@ -141,7 +133,7 @@ def ending() -> Iterator[Row]:
         for _ in range(100):
             stop = Interrupt()
             task = scheduler.spawn(_instance(), "nap", FOR_LONG, interrupt=stop)
-            scheduler.run(timeout=0.001)
+            _begin(scheduler)
             told: list[float] = []
 
             def tell(stop: Interrupt = stop, told: list[float] = told) -> None:
@@ -155,12 +147,13 @@ def ending() -> Iterator[Row]:
             laps.append(time.perf_counter() - told[0])
             thread.join()
     yield Row("interrupt one that waits, green (median)", statistics.median(laps) * 1e6, "µs", {}, "", 200, "at most")
-    best = math.inf
-    for _ in range(5):
+    best, engine = math.inf, Engine(EngineConfig(tier="interpreter"))
+    for _ in range(7):
         stop = Interrupt()
         with Scheduler() as scheduler:
-            tasks = [scheduler.spawn(_instance(), "nap", FOR_LONG, interrupt=stop) for _ in range(1000)]
-            scheduler.run(timeout=0.3)
+            tasks = [scheduler.spawn(_instance(engine), "nap", FOR_LONG, interrupt=stop) for _ in range(1000)]
+            _begin(scheduler)
+            gc.collect()
 
             def end(scheduler: Scheduler = scheduler, stop: Interrupt = stop) -> None:
                 stop.set()
@@ -170,6 +163,54 @@ def ending() -> Iterator[Row]:
             if any(task.error is None for task in tasks):
                 raise RuntimeError("a task was not interrupted")
     yield Row("interrupt and end 1000 that wait, green", best * 1e3, "ms", {}, "", 10, "at most")
+    ours, bare = math.inf, math.inf
+    for _ in range(3):
+        ours, bare = min(ours, _end_threads(engine)), min(bare, _end_bare())
+    peers = {"bare threads, woken and joined": bare * 1e3}
+    yield Row("interrupt and end 1000 that wait, OS threads", ours * 1e3, "ms", peers, next(iter(peers)), 0.5)
+
+
+def _begin(scheduler: Scheduler) -> None:
+    """Give every task its first turn."""
+    while any(task.turns == 0 for task in scheduler.tasks):
+        scheduler.run(timeout=0.01)
+
+
+def _end_threads(engine: Engine, count: int = 1000) -> float:
+    """Seconds to interrupt so many plain calls, each on a thread of its own, and to join the threads."""
+    stop = Interrupt()
+
+    def nap(instance: Instance) -> None:
+        try:
+            instance.call("nap", FOR_LONG, interrupt=stop)
+        except CallInterrupted:
+            pass
+
+    threads = [threading.Thread(target=nap, args=(_instance(engine),), daemon=True) for _ in range(count)]
+    return _end(threads, stop.set)
+
+
+def _end_bare(count: int = 1000) -> float:
+    """The same for threads that wait for an event each, and do nothing else."""
+    events = [threading.Event() for _ in range(count)]
+
+    def wake() -> None:
+        for event in events:
+            event.set()
+
+    return _end([threading.Thread(target=event.wait, daemon=True) for event in events], wake)
+
+
+def _end(threads: list[threading.Thread], wake: Callable[[], object]) -> float:
+    for thread in threads:
+        thread.start()
+    time.sleep(0.5)
+    gc.collect()
+    begun = time.perf_counter()
+    wake()
+    for thread in threads:
+        thread.join()
+    return time.perf_counter() - begun
 
 
 def overshoot() -> Iterator[Row]:
@@ -181,7 +222,13 @@ def overshoot() -> Iterator[Row]:
             scheduler.join(scheduler.spawn(_instance(), "nap", ms))
             over.append(time.perf_counter() - begun - ms / 1000)
     middle = statistics.median(over) * 1e6
-    yield Row("overshoot of a deadline, green (median)", middle, "µs", {}, "", math.inf, "at most")
+    bare = []
+    for ms in [3, 5, 7, 11] * 10:
+        begun = time.perf_counter()
+        time.sleep(ms / 1000)
+        bare.append(time.perf_counter() - begun - ms / 1000)
+    peers = {"time.sleep": statistics.median(bare) * 1e6}
+    yield Row("overshoot of a deadline, green (median)", middle, "µs", peers, "", math.inf, "at most")
 
 
 def memory() -> Iterator[Row]:
@@ -201,8 +248,7 @@ def _memory(tier: Literal["interpreter", "native"]) -> Row:
         before = _resident()
         for instance in instances:
             scheduler.spawn(instance, "nap", FOR_LONG)
-        while any(task.turns == 0 for task in scheduler.tasks):
-            scheduler.run(timeout=0.5)
+        _begin(scheduler)
         gc.collect()
         each = (_resident() - before) / count
     name = f"memory of a suspended execution, of 10,000 ({tier})"
@@ -219,22 +265,26 @@ def throughput() -> Iterator[Row]:
     amount = 1_000_000
     engine = Engine(EngineConfig(tier="interpreter"))
 
-    def work(sleepers: int) -> float:
+    def work(sleepers: int) -> tuple[float, float]:
+        """Seconds of the wall clock and of the processor, which tells what others on the machine have no part in."""
         with Scheduler() as scheduler:
             for _ in range(sleepers):
-                scheduler.spawn(_instance(), "nap", FOR_LONG)
-            while any(task.turns == 0 for task in scheduler.tasks):
-                scheduler.run(timeout=0.1)
+                scheduler.spawn(_instance(engine), "nap", FOR_LONG)
+            _begin(scheduler)
             task = scheduler.spawn(_instance(engine), "spin", amount)
-            # Of the processor: whatever else the machine does is nobody's fault here.
-            begun = time.process_time()
+            begun, spent = time.perf_counter(), time.process_time()
             scheduler.join(task)
-            return time.process_time() - begun
+            return time.perf_counter() - begun, time.process_time() - spent
 
-    alone, beside = math.inf, math.inf
-    for _ in range(3):
-        alone, beside = min(alone, work(0)), min(beside, work(1000))
-    yield Row("a worker beside 1000 sleepers", beside / alone, "× alone", {}, "", 1.1, "at most")
+    runs = [(work(0), work(1000)) for _ in range(5)]
+    for at, clock in enumerate(("time", "processor")):
+        ratio = min(beside[at] for _, beside in runs) / min(alone[at] for alone, _ in runs)
+        yield Row(f"a worker beside 1000 sleepers, {clock}", ratio, "× alone", {}, "", 1.1, "at most")
+    yield from _turns()
+
+
+def _turns() -> Iterator[Row]:
+    """What beginning a task costs, and what a switch does; beside asyncio's own tasks, which hold no guest."""
     count = 2000
     instances = [_instance() for _ in range(count)]
     with Scheduler() as scheduler:
@@ -243,13 +293,28 @@ def throughput() -> Iterator[Row]:
             scheduler.spawn(instance, "spin", 1)
         scheduler.run()
         each = (time.perf_counter() - begun) / count
-    yield Row("spawn, run and end a task, its instance made before", each * 1e6, "µs", {}, "", math.inf, "at most")
+    peers = {"asyncio, a coroutine": asyncio.run(_coroutines(count, 0)) / count * 1e6}
+    yield Row("spawn, run and end a task, its instance made before", each * 1e6, "µs", peers, "", math.inf, "at most")
     turns = 5000
     with Scheduler() as scheduler:
         tasks = [scheduler.spawn(_instance(), "turns", turns) for _ in range(2)]
         taken = seconds(scheduler.run)
         switches = sum(task.turns for task in tasks)
-    yield Row("a switch: a wait, another's turn, the return", taken / switches * 1e6, "µs", {}, "", math.inf, "at most")
+    peers = {"asyncio, two coroutines": asyncio.run(_coroutines(2, turns)) / (2 * turns) * 1e6}
+    each = taken / switches * 1e6
+    yield Row("a switch: a turn given up, another's turn, the return", each, "µs", peers, "", math.inf, "at most")
+
+
+async def _coroutines(count: int, turns: int) -> float:
+    """Seconds for so many of asyncio's tasks, each of which gives up so many turns."""
+
+    async def turn() -> None:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+
+    begun = time.perf_counter()
+    await asyncio.gather(*[asyncio.create_task(turn()) for _ in range(count)])
+    return time.perf_counter() - begun
 
 
 def waiting() -> Iterator[Row]:

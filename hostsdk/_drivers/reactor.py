@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import selectors
 from collections.abc import Iterator
 from typing import Generic, TypeAlias, TypeVar
@@ -12,7 +13,10 @@ from .._engine import LONGEST, WaitSet, open_bell
 W = TypeVar("W")
 #: What a selector found.
 Found: TypeAlias = list[tuple[selectors.SelectorKey, int]]
-#: Selectors whose interest is kept by the kernel.
+#: Those whose sleeps are rounded up to milliseconds, but which select(2) can wait for; and how high its numbers go.
+_COARSE = tuple(getattr(selectors, name) for name in ("EpollSelector",) if hasattr(selectors, name))
+_FD_SETSIZE = 1024
+#: Those whose interest is kept by the kernel.
 _LIVE = tuple(getattr(selectors, name) for name in ("EpollSelector", "KqueueSelector") if hasattr(selectors, name))
 
 
@@ -35,6 +39,7 @@ class Reactor(Generic[W]):
         self._selector = selectors.DefaultSelector()
         self._bell = open_bell()
         self._selector.register(self._bell.fileno(), selectors.EVENT_READ)
+        self._fine = isinstance(self._selector, _COARSE) and self._selector.fileno() < _FD_SETSIZE
         self._pid = os.getpid()
         self._watched: dict[int, dict[W, int]] = {}
 
@@ -82,6 +87,10 @@ class Reactor(Generic[W]):
         if asleep:
             self._bell.listen()
         try:
+            if asleep and timeout is not None and self._fine:
+                # epoll counts in milliseconds, and is a descriptor itself: select counts in microseconds.
+                select.select((self._selector,), (), (), min(timeout, LONGEST))
+                timeout = 0
             return self._selector.select(None if timeout is None else min(timeout, LONGEST))
         finally:
             if asleep:

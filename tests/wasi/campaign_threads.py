@@ -3,10 +3,10 @@
     python -m tests.wasi.campaign_threads --schedules 10000 --seed 0
 
 Each schedule takes one of the guests of several threads, a tier, what runs the threads, a way of growing and
-faults from its seed, and makes requests from outside while it runs: exits, interrupts, time limits, stops of the
-world, growth, notifications. Whatever comes first, the process must end, and leave no thread, no descriptor, no
-waiter and no member behind. A schedule that doesn't end within a minute is a hang: the stacks of all threads are
-shown, and the command ends with status 1.
+faults from its seed, and makes requests from outside while it runs: exits, interrupts, time limits, preemption, stops
+of the world, growth, notifications, snapshots. Whatever comes first, the process must end, and leave no thread, no
+descriptor, no waiter and no member behind. A schedule that doesn't end within a minute is a hang: the stacks of all
+threads are shown, and the command ends with status 1.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from hostsdk import CallStopped, ExitRequested, Interrupt, Module, Process, Trap
+from hostsdk import CallStopped, Execution, ExitRequested, Interrupt, Module, Process, SnapshotError, StateError, Trap
 from hostsdk.testing import Never, Randomly
 from runtime.exec.cluster import Cluster, Phase
 from runtime.instances.shared import SharedMemInst
@@ -51,8 +51,25 @@ def requests(running: Process, interrupt: Interrupt, chance: random.Random) -> l
         with world.stopped():
             memory.write(4000, b"stopped")
 
+    def executions() -> list[Execution]:
+        return [thread._execution for thread in list(running._live.values()) if thread._execution is not None]
+
+    def preempt() -> None:
+        for execution in executions():
+            execution._context.requests.preempt()
+
+    def save() -> None:
+        with world.stopped():  # so that none goes on meanwhile
+            for execution in executions():
+                try:
+                    execution.save()
+                except (SnapshotError, StateError):
+                    pass  # it runs, or shares its memory with others
+
     harmless: list[Callable[[], object]] = [
         stop,
+        preempt,
+        save,
         partial(memory.grow, 1),
         partial(memory.waiters.notify, chance.choice((4, 8, 64, 68)), 1),
         partial(memory.read, 0, 64),
