@@ -286,7 +286,8 @@ def throughput() -> Iterator[Row]:
 def _turns() -> Iterator[Row]:
     """What beginning a task costs, and what a switch does; beside asyncio's own tasks, which hold no guest."""
     count = 2000
-    instances = [_instance() for _ in range(count)]
+    engine = Engine(EngineConfig(tier="interpreter"))
+    instances = [_instance(engine) for _ in range(count)]
     with Scheduler() as scheduler:
         begun = time.perf_counter()
         for instance in instances:

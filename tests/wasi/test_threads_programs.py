@@ -48,8 +48,6 @@ _VIEW = """(module (import "env" "memory" (memory 1 3 shared)) (export "memory" 
     (drop (memory.atomic.notify (i32.const 4) (i32.const 1))))
   (func (export "run") (result i32)
     (drop (call $spawn (i32.const 0)))
-    (i32.atomic.store (i32.const 0) (i32.const 1))
-    (drop (memory.atomic.notify (i32.const 0) (i32.const 1)))
     (call $hold)
     (drop (memory.atomic.wait32 (i32.const 4) (i32.const 0) (i64.const -1)))
     (i32.load (i32.const 64))))"""
@@ -64,7 +62,10 @@ def test_a_view_is_never_stale(tier: Any) -> None:
     @host.function
     def hold(ctx: Context[None]) -> None:
         [world] = running.instance._raw.worlds
+        [memory] = running.instance._raw.memories
         with ctx.memory.view(64, 4) as view:
+            memory.write(0, b"\1")  # not before, or the other thread might be through by now
+            memory.waiters.notify(0, 1)  # type: ignore[attr-defined]  # a shared one
             with cluster._changed:
                 asked = cluster._changed.wait_for(lambda: world.phase is cluster.Phase.STOPPING, PATIENCE)  # type: ignore[attr-defined]
             assert asked
