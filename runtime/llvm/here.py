@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import platform
+import re
 import sys
 from typing import Final
 
 #: Systems that the code's loader and the records of threads' stacks are made for.
 _SYSTEMS: Final = {("linux", "x86_64")}
+#: The oldest llvmlite whose LLVM reads the emitter's IR.
+OLDEST: Final = (0, 45)
 
 
 def unavailable() -> str | None:
@@ -17,6 +21,22 @@ def unavailable() -> str | None:
         return f"no loader of machine code for {platform.system()} on {platform.machine()}"
     if sys.implementation.name != "cpython":
         return f"machine code works with CPython, not with {platform.python_implementation()}"
-    if importlib.util.find_spec("llvmlite") is None:
+    found = importlib.util.find_spec("llvmlite")
+    if found is None or found.origin is None:
         return "llvmlite is not installed"
+    version = _version(os.path.dirname(found.origin))
+    if version < OLDEST:
+        return f"llvmlite {'.'.join(map(str, version))} is too old: {'.'.join(map(str, OLDEST))} is needed"
     return None
+
+
+def _version(folder: str) -> tuple[int, ...]:
+    """Of llvmlite, read where it says so itself: importing it, or its metadata, takes longer than all the rest. One
+    that says nothing passes for new enough."""
+    try:
+        with open(os.path.join(folder, "_version.py"), "rb", buffering=0) as file:
+            text = file.read(4096) or b""
+    except OSError:
+        return OLDEST
+    said = re.search(rb"version\s*=\s*['\"](\d+)\.(\d+)", text)
+    return OLDEST if said is None else (int(said[1]), int(said[2]))

@@ -28,6 +28,9 @@ import attrs
 
 from hostsdk import Engine, EngineConfig, Execution, Interrupt, Suspended
 from runtime import At, Every, FakeClock, Injector, Module, Randomly, WasmFrame
+from runtime.llvm.build import build
+from runtime.llvm.code import ModuleCode
+from runtime.llvm.product import Order, Product
 from runtime.llvm.tier import NativeTier, Policy
 from tests.llvm.soak_programs import KERNELS, QUICKJS, Program
 from tests.support.native import engine
@@ -42,6 +45,8 @@ class Run:
 
     program: Program
     seed: str
+    #: What the program is called with; None for much.
+    amount: int | None = None
     #: What is hit, where the seed doesn't decide.
     injector: Injector | None = None
     #: Ends in another process.
@@ -51,7 +56,8 @@ class Run:
 
     def __str__(self) -> str:
         how = "finished elsewhere" if self.away else "interrupted by a thread" if self.threaded else "finished here"
-        return f"{self.program.name}, {self.injector or 'on its own schedule'}, {how}, seed {self.seed!r}"
+        what = f"{self.program.name}({self.amount})"
+        return f"{what}, {self.injector or 'on its own schedule'}, {how}, seed {self.seed!r}"
 
 
 class Points:
@@ -95,11 +101,11 @@ class Soak:
         self.points: dict[str, Points] = {}
         self.seconds: dict[str, float] = {}
         self.runs = self.suspensions = 0
-        self._expected: dict[tuple[str, bool], Ended] = {}
+        self._expected: dict[tuple[str, int | None], Ended] = {}
 
     def play(self, run: Run) -> str | None:
         """One run; None, or what was wrong with it."""
-        expected = self.expected(run.program, run.threaded)
+        expected = self.expected(run.program, run.amount)
         group, begun = run.program.group, time.monotonic()
         if group not in self.points:
             self.points[group] = Points(run.program)
@@ -115,13 +121,14 @@ class Soak:
         lines = [f"{group}, {self.seconds[group]:.0f} s: {points}" for group, points in self.points.items()]
         return "\n".join([*lines, f"{self.runs} runs, {self.suspensions} suspensions"])
 
-    def expected(self, program: Program, large: bool) -> Ended:
-        """How it ends when nobody interrupts it: on the interpreter, or for large amounts in machine code."""
-        key = (program.name, large)
+    def expected(self, program: Program, amount: int | None) -> Ended:
+        """How it ends when nobody interrupts it: on the interpreter, or where it has much to do in machine code."""
+        key = (program.name, amount)
         if key not in self._expected:
-            alone = engine(clock=FakeClock()) if large else Engine(EngineConfig(tier="interpreter", clock=FakeClock()))
+            much, clock = amount is None and program is not QUICKJS, FakeClock()
+            alone = engine(clock=clock) if much else Engine(EngineConfig(tier="interpreter", clock=clock))
             out = bytearray()
-            execution = program.start(alone, out, large)
+            execution = program.start(alone, out, amount)
             outcome = execution.run()
             self._expected[key] = Ended.of(outcome, execution, out)
         return self._expected[key]
@@ -140,7 +147,7 @@ class Player:
     def play(self, away: Away | None) -> Ended:
         """From the beginning to the end."""
         draw, program, out = self.draw, self.run.program, bytearray()
-        execution = program.start(self.engine(), out, self.run.threaded)
+        execution = program.start(self.engine(), out, self.run.amount)
         return self.go_on(execution, out, away, draw.choice((0, 0, 1, 2)) if away is None else draw.randint(1, 12))
 
     def engine(self) -> Engine:
@@ -188,21 +195,48 @@ class Player:
         self._seen.clear()
 
 
+class Remembering:
+    """Makes each function's code once, for all runs: what it is made of doesn't depend on them."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[str, int, int | tuple[int, int]], Product] = {}
+
+    def order(self, code: ModuleCode, order: Order) -> None:
+        """Carry out an order."""
+        layout = code.base().layout
+        lacking = code.lacking()
+        if lacking:
+            code.add(build(layout, Order(order.level, (), (), lacking)))
+        parts: list[tuple[int | tuple[int, int], Order]] = []
+        parts += [(index, Order(order.level, (index,))) for index in order.functions]
+        parts += [(point, Order(order.level, (), (point,))) for point in order.points]
+        for part, single in parts:
+            key = (code.module.hash, order.level, part)
+            if key not in self._made:
+                self._made[key] = build(layout, single)
+            code.add(self._made[key])
+
+
+REMEMBERING = Remembering()
+
+
 def inject(execution: Execution, injector: Injector | None) -> None:
     execution._context.requests.injector = injector
 
 
 def drawn(draw: random.Random, large: bool) -> Engine:
     """An engine in which each function's tier is drawn, and when code takes over."""
-    share = draw.choice((0.1, 0.3) if large else (0.3, 0.5, 0.8, 1.0))
+    share = draw.choice((0.3, 0.6, 0.9, 1.0))
     salt = draw.random()
-    levels = (draw.choice((0, 0, 0, 2)),) if not large else (0,)
-    late = draw.random() < 0.5
+    # The better code of the largest functions takes seconds, for each place where it may go on.
     policy = Policy(
-        calls=draw.randint(1, 5), turns=draw.randint(1, 9), resumes=draw.choice((1, 2, 5) if not large else (1, 30)),
-        levels=levels, at_once=not late,
+        calls=draw.randint(1, 5), turns=draw.randint(1, 9), resumes=draw.choice((1, 5, 50) if large else (1, 2, 5)),
+        levels=(0,) if large else draw.choice(((0,), (0,), (2,))), at_once=draw.random() < 0.5,
     )  # fmt: skip
-    return engine(lambda index: random.Random(f"{salt} {index}").random() < share, policy=policy, clock=FakeClock())
+    return engine(
+        lambda index: random.Random(f"{salt} {index}").random() < share,
+        policy=policy, maker=REMEMBERING, clock=FakeClock(),
+    )  # fmt: skip
 
 
 def schedule(draw: random.Random, large: bool) -> Injector:
@@ -237,9 +271,9 @@ class pester:  # noqa: N801  # used like a function
             self._thread.join()
 
 
-def check_points(program: Program) -> int:
+def check_points(program: Program, amount: int) -> int:
     """How many check points a program meets in machine code."""
-    execution = program.start(engine(clock=FakeClock()), bytearray())
+    execution = program.start(engine(clock=FakeClock()), bytearray(), amount)
     inject(execution, At(()))
     execution.run()
     return execution._context.requests.checks
@@ -247,19 +281,19 @@ def check_points(program: Program) -> int:
 
 def runs(seed: int) -> Iterator[Run]:
     """Runs without end: each check point of each small program in turn, and between them all the others."""
-    draw = random.Random(seed)
-    counts = {program.name: check_points(program) for program in KERNELS}
+    counts = {program.name: check_points(program, program.small) for program in KERNELS}
     for turn in itertools.count():
+        name = f"{seed} {turn}"
+        draw = random.Random(name)
         for program in KERNELS:
-            name = f"{seed} {turn}"
-            yield Run(program, name, At({turn % counts[program.name] + 1}))
-            yield Run(program, name)
+            yield Run(program, name, program.small, At({turn % counts[program.name] + 1}))
+            yield Run(program, name, draw.randint(1, program.small + 1))
             if turn % 10 == 1:
-                yield Run(program, name, away=True)
+                yield Run(program, name, program.small, away=True)
             if turn % 4 == 2:
                 yield Run(program, name, threaded=True)
         if turn % 8 == 0:
-            yield Run(QUICKJS, f"{seed} {turn}", away=draw.random() < 0.3)
+            yield Run(QUICKJS, name, away=draw.random() < 0.3)
 
 
 def main() -> int:

@@ -29,9 +29,11 @@ class Program:
     def module(self) -> Module:
         return _kernels()
 
-    def start(self, engine: Engine, out: bytearray, large: bool = False) -> Execution:
-        """About to run; its output goes to `out`."""
-        return Instance(self.module(), [], engine=engine).start(self.name, self.large if large else self.small)
+    def start(self, engine: Engine, out: bytearray, amount: int | None) -> Execution:
+        """About to run with this amount, or with the large one; its output goes to `out`."""
+        inst = Instance(self.module(), [], engine=engine)
+        args = [self.large if amount is None else amount]
+        return inst.start(self.name, *args[: len(inst.exports[self.name].type.params)])
 
     def load(self, data: bytes, engine: Engine, out: bytearray) -> Execution:
         """What was saved."""
@@ -53,7 +55,7 @@ class QuickJS(Program):
     def hosts(self, out: bytearray) -> list[HostModule[Any]]:
         return [preview1(WasiConfig(stdin=b"", stdout=out, stderr=out))]
 
-    def start(self, engine: Engine, out: bytearray, large: bool = False) -> Execution:
+    def start(self, engine: Engine, out: bytearray, amount: int | None) -> Execution:
         """About to run; its output goes to `out`."""
         inst = Instance(self.module(), self.hosts(out), limits=Limits(journal=100_000), engine=engine)
         call(inst, "_initialize")
@@ -69,7 +71,8 @@ def _kernels() -> Module:
 
 
 _LARGE: Final = {"fib": 20, "deep": 2000, "hash": 300, "matmul": 8, "sort": 64, "machine": 5000, "julia": 50}
-KERNELS: Final = [Program(name, amount, _LARGE[name]) for name, amount in CALLS]
+#: `_initialize` takes no argument.
+KERNELS: Final = [*[Program(name, amount, _LARGE[name]) for name, amount in CALLS], Program("_initialize", 1, 1)]
 SCRIPT: Final = r"""
 const log = [];
 function* walk(n) { for (let i = 0; i < n; i++) yield i * i % 7; }

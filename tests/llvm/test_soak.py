@@ -27,8 +27,11 @@ def test_c_programs(soak: Soak) -> None:
     interrupted by a thread at any moment, or finished by another process, a C program ends as it ends undisturbed; of
     the places where frames can be suspended most were hit, and from most of them machine code went on."""
     for program in KERNELS:
-        for number, (away, threaded) in enumerate([(False, False), (False, False), (True, False), (False, True)]):
-            assert soak.play(Run(program, f"share {number}", away=away, threaded=threaded)) is None
+        amount = program.small
+        for number in range(3):
+            assert soak.play(Run(program, f"share {number}", amount + number % 2)) is None
+        assert soak.play(Run(program, "share away", amount, away=True)) is None
+        assert soak.play(Run(program, "share threaded", threaded=True)) is None
     points = soak.points["C programs"]
     assert len(points.hit) > 0.75 * len(points.all)
     assert len(points.machine) > 0.35 * len(points.all)
@@ -36,7 +39,7 @@ def test_c_programs(soak: Soak) -> None:
 
 def test_quickjs(soak: Soak) -> None:
     """BEHAVIOURS 16, 33: QuickJS, suspended again and again and finished by another process."""
-    assert soak.play(Run(QUICKJS, "share 2", Gaps(5, 300), away=True)) is None
+    assert soak.play(Run(QUICKJS, "share 2", None, Gaps(5, 300), away=True)) is None
     points = soak.points["QuickJS"]
     assert points.hit
     assert points.machine

@@ -13,7 +13,7 @@ from runtime import Engine, EngineConfig, Func, Injector, Instance, Limits, Modu
 from runtime.instances.func import WasmFunc
 from runtime.interp.heat import Heat
 from runtime.interp.tier import Interpreter
-from runtime.llvm.code import ModuleCode
+from runtime.llvm.code import Maker, ModuleCode
 from runtime.llvm.here import unavailable
 from runtime.llvm.tier import Interpreters, NativeTier, Policy
 
@@ -30,11 +30,15 @@ INTERPRETERS = Interpreters(Interpreter(), Interpreter, Heat)
 
 
 def engine(
-    only: Callable[[int], bool] | None = None, level: int = QUICK, policy: Policy | None = None, **config: Any
+    only: Callable[[int], bool] | None = None,
+    level: int = QUICK,
+    policy: Policy | None = None,
+    maker: Maker | None = None,
+    **config: Any,
 ) -> Engine:
     """An engine whose native tier makes code of the functions that `only` says, by their index."""
     made = Engine(EngineConfig(tier="interpreter", **config))
-    tier = NativeTier(INTERPRETERS, policy or Policy(levels=(level,)), only=only)
+    tier = NativeTier(INTERPRETERS, policy or Policy(levels=(level,)), maker, only)
     object.__setattr__(made, "tier", tier)
     return made
 
