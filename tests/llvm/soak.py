@@ -16,12 +16,14 @@ status is 1 if there was one. `--first 300` begins with that run, to see it agai
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
 import random
 import sys
 import threading
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 import attrs
@@ -64,31 +66,39 @@ class Points:
     """The places of a program where frames can be suspended, and what has been seen of them."""
 
     def __init__(self, program: Program) -> None:
-        raw: Module = program.module()._raw
-        bodies = [raw.body(code.index) for code in raw.decls.codes]
-        self.functions = [frozenset(body.by_pc) for body in bodies]
-        self.all = frozenset().union(*self.functions)
-        self.kinds = {pc: layout.kind for body in bodies for pc, layout in body.by_pc.items()}
+        self._program = program
         #: Frames were suspended there; machine code went on from there.
         self.hit: set[int] = set()
         self.machine: set[int] = set()
 
+    @functools.cached_property
+    def functions(self) -> list[dict[int, str]]:
+        """Of each function, the kinds of its places."""
+        raw: Module = self._program.module()._raw
+        bodies = [raw.body(code.index) for code in raw.decls.codes]
+        return [{pc: layout.kind for pc, layout in body.by_pc.items()} for body in bodies]
+
+    @property
+    def count(self) -> int:
+        """How many places there are."""
+        return sum(map(len, self.functions))
+
     @property
     def reached(self) -> int:
         """Places in functions in which anything was suspended."""
-        return sum([len(points) for points in self.functions if points & self.hit])
+        return sum([len(points) for points in self.functions if points.keys() & self.hit])
 
     def __str__(self) -> str:
         def share(part: int, whole: int) -> str:
             return f"{part} of {whole} ({part / whole if whole else 0:.1%})"
 
-        missed = {pc for points in self.functions if points & self.hit for pc in points - self.hit}
-        kinds = {kind: sum([self.kinds[pc] == kind for pc in missed]) for kind in ("entry", "loop", "call")}
-        left = ", ".join([f"{count} {kind}" for kind, count in kinds.items() if count])
+        suspended = [points for points in self.functions if points.keys() & self.hit]
+        missed = Counter([kind for points in suspended for pc, kind in points.items() if pc not in self.hit])
+        left = ", ".join([f"{count} {kind}" for kind, count in sorted(missed.items())])
         return (
-            f"resume points hit: {share(len(self.hit), len(self.all))}, "
+            f"resume points hit: {share(len(self.hit), self.count)}, "
             f"{share(len(self.hit), self.reached)} in functions that were suspended; "
-            f"gone on with in machine code: {share(len(self.machine), len(self.all))}"
+            f"gone on with in machine code: {share(len(self.machine), self.count)}"
             + (f"; not hit there: {left}" if left else "")
         )
 
@@ -168,7 +178,7 @@ class Player:
                     left -= 1
                     if not left:
                         self.look(execution)
-                        ended, hit, machine = away.finish(run.program, execution.save(), f"{run.seed} away")
+                        ended, hit, machine = away.finish(run, execution.save())
                         self.points.hit |= hit
                         self.points.machine |= machine
                         return attrs.evolve(ended, out=bytes(out) + ended.out)
@@ -226,7 +236,7 @@ def inject(execution: Execution, injector: Injector | None) -> None:
 
 def drawn(draw: random.Random, large: bool) -> Engine:
     """An engine in which each function's tier is drawn, and when code takes over."""
-    share = draw.choice((0.3, 0.6, 0.9, 1.0))
+    share = draw.choice((0.1, 0.3, 0.6, 0.9, 1.0))
     salt = draw.random()
     # The better code of the largest functions takes seconds, for each place where it may go on.
     policy = Policy(

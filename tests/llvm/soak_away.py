@@ -6,14 +6,17 @@ import pickle
 import random
 import subprocess
 import sys
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import attrs
 
 from hostsdk import Execution, Outcome
 from tests.support.native import picture
 
-from .soak_programs import PROGRAMS, Program
+from .soak_programs import PROGRAMS
+
+if TYPE_CHECKING:
+    from .soak import Run
 
 
 @attrs.frozen
@@ -39,7 +42,7 @@ class Away:
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
 
-    def finish(self, program: Program, data: bytes, seed: str) -> tuple[Ended, set[int], set[int]]:
+    def finish(self, run: Run, data: bytes) -> tuple[Ended, set[int], set[int]]:
         """How a saved execution ended, with the output since, the places where frames were suspended, and those where
         machine code went on."""
         if self._process is None:
@@ -48,7 +51,7 @@ class Away:
         process = self._process
         assert process.stdin is not None
         assert process.stdout is not None
-        pickle.dump((program.name, data, seed), process.stdin)
+        pickle.dump((run.program.name, data, f"{run.seed} away", run.injector), process.stdin)
         process.stdin.flush()
         ended: Ended
         ended, hit, machine = pickle.load(process.stdout)
@@ -67,11 +70,11 @@ def main() -> None:
 
     while True:
         try:
-            name, data, seed = pickle.load(sys.stdin.buffer)
+            name, data, seed, injector = pickle.load(sys.stdin.buffer)
         except EOFError:
             return
         program, out = PROGRAMS[name], bytearray()
-        player = Player(random.Random(seed), Run(program, seed), Points(program))
+        player = Player(random.Random(seed), Run(program, seed, injector=injector), Points(program))
         ended = player.go_on(program.load(data, player.engine(), out), out, None, 1)
         pickle.dump((ended, player.points.hit, player.points.machine), sys.stdout.buffer)
         sys.stdout.buffer.flush()

@@ -33,13 +33,13 @@ def test_c_programs(soak: Soak) -> None:
         assert soak.play(Run(program, "share away", amount, away=True)) is None
         assert soak.play(Run(program, "share threaded", threaded=True)) is None
     points = soak.points["C programs"]
-    assert len(points.hit) > 0.75 * len(points.all)
-    assert len(points.machine) > 0.35 * len(points.all)
+    assert len(points.hit) > 0.75 * points.count
+    assert len(points.machine) > 0.35 * points.count
 
 
 def test_quickjs(soak: Soak) -> None:
-    """BEHAVIOURS 16, 33: QuickJS, suspended again and again and finished by another process."""
-    assert soak.play(Run(QUICKJS, "share 2", None, Gaps(5, 300), away=True)) is None
+    """BEHAVIOURS 16, 33: QuickJS, suspended again and again, saved and loaded, with each function's tier drawn."""
+    assert soak.play(Run(QUICKJS, "share 2", None, Gaps(5, 300))) is None
     points = soak.points["QuickJS"]
     assert points.hit
     assert points.machine
