@@ -16,7 +16,7 @@ from ..values import Value
 from .backtrace import TraceLine, line
 from .cluster import Cluster, Member
 from .counters import Counters
-from .frames import Frame
+from .frames import Batch, Frame, Frames
 from .poll import Requests
 from .state import State, Suspended
 from .tier import Tier
@@ -46,9 +46,9 @@ class ExecContext:
     callbacks: str = "nested"
     state: State = State.READY
     #: What is suspended, outermost first.
-    frames: list[Frame] = lean.field(factory=list)
+    frames: Frames = lean.field(factory=Frames)
     #: Frames taken off the stack during an unwinding, innermost first.
-    spilled: list[Frame] = lean.field(factory=list)
+    spilled: list[Frame | Batch] = lean.field(factory=list)
     #: A call to be made by the run loop: the first one, or one that a host function scheduled.
     next_call: Call | None = None
     #: Results for the innermost frame.

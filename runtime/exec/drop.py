@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .context import ExecContext
-from .frames import Frame, HostFrame
+from .frames import Frames, HostFrame
 from .state import Dropped, ExitSignal
 
 
@@ -22,8 +22,8 @@ def drop_frame(ctx: ExecContext, frame: HostFrame) -> None:
         ctx.dropping = False
 
 
-def drop_frames(ctx: ExecContext, frames: list[Frame]) -> list[BaseException]:
-    """Clean up all of `frames`, which are given outermost first, and empty the list. The errors that came up,
+def drop_frames(ctx: ExecContext, frames: Frames) -> list[BaseException]:
+    """Clean up all of `frames`, which are given outermost first, and leave none of them. The errors that came up,
     innermost first."""
     errors: list[BaseException] = []
     while frames:

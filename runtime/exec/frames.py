@@ -8,13 +8,14 @@ are kept beside the bytes, as indexes into `handles`, since they are not data. A
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
-from typing import Any, TypeAlias
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Protocol, TypeAlias, cast, overload
 
 from .. import lean
 from ..instances.exception import ExnInst
 from ..instances.func import HostFunc, WasmFunc
 from ..instances.instance import Instance
+from ..module import Module
 from ..types import F32, F64, I32, V128, ValType
 from ..validate.layout import Layout
 from ..values import Value, f32_from_bits, f32_to_bits
@@ -56,14 +57,7 @@ class WasmFrame:
     @property
     def awaited(self) -> tuple[ValType, ...]:
         """Types of the results that the frame waits for, where it is in a call."""
-        module = self.func.instance.module
-        _, row, immediate = module.body(self.func.code.index).ops[self.layout.index]
-        if row.name in _WAITS:
-            return (I32,)
-        target: Any = immediate  # its form belongs to the row
-        if row.name == "call":
-            return module.func_type(target).results
-        return module.decls.functype(target if row.name == "call_ref" else target[1]).results
+        return awaits(self.func.instance.module, self.func.code.index, self.layout)
 
     def catches(self, exn: ExnInst) -> bool:
         """Whether an exception that comes out of the call which the frame waits in is caught by the frame."""
@@ -86,6 +80,20 @@ class WasmFrame:
 
     def __repr__(self) -> str:
         return f"<WasmFrame {self.func.name} at byte {self.pc}>"
+
+
+def awaits(module: Module, index: int, layout: Layout) -> tuple[ValType, ...]:
+    """Types of the results that a frame of the function `index` waits for at a check point: none unless that is a call
+    or a wait."""
+    if layout.kind != "call":
+        return ()
+    _, row, immediate = module.body(index).ops[layout.index]
+    if row.name in _WAITS:
+        return (I32,)
+    target: Any = immediate  # its form belongs to the row
+    if row.name == "call":
+        return module.func_type(target).results
+    return module.decls.functype(target if row.name == "call_ref" else target[1]).results
 
 
 def _layout_of(func: WasmFunc, raw: bytes) -> Layout:
@@ -111,6 +119,90 @@ class HostFrame:
 
 
 Frame: TypeAlias = WasmFrame | HostFrame
+
+
+class Batch(Protocol):
+    """Frames that a tier has put down one behind the other, in a form of its own, which it can go on with as they are.
+    Each is made into a `WasmFrame` when somebody asks."""
+
+    @property
+    def instance(self) -> Instance:
+        """That of all these frames."""
+
+    @property
+    def over(self) -> bool:
+        """Whether none is left."""
+
+    def take(self) -> WasmFrame:
+        """The innermost, which is taken off."""
+
+    def frames(self) -> list[WasmFrame]:
+        """All of them, outermost first."""
+
+    def ready(self, ctx: Any) -> bool:
+        """Whether the innermost can be gone on with as it is, in the execution `ctx`."""
+
+    def go_on(self, ctx: Any, inbox: tuple[Value, ...] | None) -> tuple[Value, ...]:
+        """Take the innermost frame off and finish it, and those below for as long as they are ready: the last one's
+        results. Like `Tier.resume` otherwise. May suspend."""
+
+
+class Frames(Sequence[Frame]):
+    """The frames of a suspended execution, outermost first."""
+
+    __slots__ = ("parts",)
+
+    def __init__(self, parts: Iterable[Frame | Batch] = ()) -> None:
+        self.parts: list[Frame | Batch] = list(parts)
+
+    def pop(self) -> Frame:
+        """Take the innermost frame off. Raises IndexError where there is none."""
+        part = self.parts[-1]
+        if isinstance(part, (WasmFrame, HostFrame)):
+            self.parts.pop()
+            return part
+        frame = part.take()
+        if part.over:
+            self.parts.pop()
+        return frame
+
+    def all(self) -> list[Frame]:
+        """All of them, as frames from now on."""
+        if not all(isinstance(part, (WasmFrame, HostFrame)) for part in self.parts):
+            whole: list[Frame | Batch] = []
+            for part in self.parts:
+                whole.extend([part] if isinstance(part, (WasmFrame, HostFrame)) else part.frames())
+            self.parts[:] = whole
+        return cast("list[Frame]", self.parts)
+
+    def __bool__(self) -> bool:
+        return bool(self.parts)
+
+    def __len__(self) -> int:
+        return len(self.all())
+
+    def __iter__(self) -> Iterator[Frame]:
+        return iter(self.all())
+
+    def __reversed__(self) -> Iterator[Frame]:
+        return reversed(self.all())
+
+    @overload
+    def __getitem__(self, at: int) -> Frame: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Frame]: ...
+    def __getitem__(self, at: int | slice) -> Frame | list[Frame]:
+        if at == -1 and isinstance(part := self.parts[-1], (WasmFrame, HostFrame)):
+            return part
+        return self.all()[at]
+
+    def __eq__(self, other: object) -> bool:
+        return list(self) == (list(other) if isinstance(other, Frames) else other)
+
+    __hash__ = None  # type: ignore[assignment]  # it changes
+
+    def __repr__(self) -> str:
+        return repr(self.all())
 
 
 def pack(layout: Layout, values: Sequence[Value]) -> tuple[bytes, tuple[Value, ...]]:

@@ -16,7 +16,7 @@ from ..instances.instance import Instance
 from ..values import Value
 from .context import ExecContext
 from .drop import drop_frames
-from .frames import HostFrame
+from .frames import Frames, HostFrame
 from .groups import arrive
 from .poll import check
 from .stack import CALLBACK, near_end
@@ -123,8 +123,9 @@ def _swallowed(ctx: ExecContext, func: HostFunc) -> RecordError:
     it scheduled is forgotten. The error that it deserves."""
     ctx.unwinding = False
     ctx.suspended = ctx.next_call = None
-    ctx.spilled.reverse()
-    drop_frames(ctx, ctx.spilled)
+    left = Frames(reversed(ctx.spilled))
+    ctx.spilled.clear()
+    drop_frames(ctx, left)
     error = RecordError(f"{func.name} swallowed the engine's Unwind (a bare `except:` or `except BaseException:`?)")
     ctx.passed(error, func, None)
     return error

@@ -69,7 +69,7 @@ def run(ctx: ExecContext, interrupt: Interrupt | None = None, deadline: float | 
     if not fresh:
         # What a check has reported is answered by the resume. A wait or a question was no check, and what is thrown in
         # takes the place of the operation with its check.
-        innermost = ctx.frames[-1] if ctx.frames else None
+        innermost = ctx.frames.parts[-1] if ctx.frames.parts else None
         requests.skip = ctx.reported and ctx.throw is None and isinstance(innermost, HostFrame)
     armed = interrupt is not None or deadline is not None
     if armed:
@@ -131,15 +131,16 @@ def alight(ctx: ExecContext, leave: Callable[[], tuple[Value, ...]]) -> Outcome:
 
 
 def _waiting_instance(ctx: ExecContext) -> Instance | None:
-    for frame in ctx.frames:
-        if isinstance(frame, WasmFrame):
-            return frame.func.instance
+    for part in ctx.frames.parts:
+        if not isinstance(part, HostFrame):
+            return part.func.instance if isinstance(part, WasmFrame) else part.instance
     return None
 
 
 def _loop(ctx: ExecContext, first: Callable[[], tuple[Value, ...]] | None = None) -> Outcome:
     inbox, ctx.inbox = ctx.inbox, None
     error, ctx.throw = ctx.throw, None
+    parts = ctx.frames.parts
     while True:
         try:
             if ctx.next_call is not None:
@@ -148,21 +149,21 @@ def _loop(ctx: ExecContext, first: Callable[[], tuple[Value, ...]] | None = None
             elif first is not None:
                 step, first = first, None
                 inbox = step()
-            elif not ctx.frames:
+            elif not parts:
                 break
             else:
                 inbox = _go_on(ctx, inbox, error)
             error = None
         except Unwind:
             ctx.unwinding = False
-            ctx.frames.extend(reversed(ctx.spilled))
+            parts.extend(reversed(ctx.spilled))
             ctx.spilled.clear()
             inbox = error = None
             if ctx.next_call is None and ctx.suspended is not None:
                 return _suspended(ctx)
         except BaseException as caught:
             error, inbox = caught, None
-        if error is not None and not ctx.frames:
+        if error is not None and not parts:
             break
     if error is not None:
         return _ended(error)
@@ -172,6 +173,13 @@ def _loop(ctx: ExecContext, first: Callable[[], tuple[Value, ...]] | None = None
 def _go_on(ctx: ExecContext, inbox: tuple[Value, ...] | None, error: BaseException | None) -> tuple[Value, ...] | None:
     """Finish the innermost frame. With an `error`, a frame of WebAssembly is left, unless that is an exception which it
     catches, and a host function sees it raised at its pending operation."""
+    part = ctx.frames.parts[-1]
+    if error is None and not isinstance(part, (WasmFrame, HostFrame)) and part.ready(ctx):
+        try:
+            return part.go_on(ctx, inbox)
+        finally:
+            if part.over:
+                ctx.frames.parts.pop()
     frame = ctx.frames.pop()
     if isinstance(frame, WasmFrame):
         if isinstance(error, WasmException) and frame.catches(error.exn):

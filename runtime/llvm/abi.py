@@ -22,7 +22,7 @@ from ..module import Module
 from ..types import EXNREF, EXTERNREF, F32, F64, FUNCREF, I32, I64, V128, FuncType, ValType
 
 #: Version of all that is described here and of what the emitter makes of a body; part of the key of cached objects.
-VERSION: Final = 5
+VERSION: Final = 6
 
 # The head: byte offsets, eight bytes each.
 #: Where the stack may not go below. All ones: look for requests. Polled by loops, compared by every entry.
@@ -45,7 +45,7 @@ REAL: Final = 72
 INDIRECT: Final = 80
 #: Operands and results of a request.
 ARGS: Final = 88
-#: What is left of the limits to the call under way; see `left`.
+#: What is left of the limits to the call under way, or at the check point where Python looks for requests; see `left`.
 LEFT: Final = 232
 #: Support functions, by the constants below.
 SUPPORT: Final = 96

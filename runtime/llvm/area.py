@@ -32,9 +32,11 @@ class Area:
         self._pinned = (ctypes.c_char * _SIZE).from_buffer(self._pages)
         self.address = ctypes.addressof(self._pinned)
 
-    def taken(self, end: int) -> bytes:
+        self._view = memoryview(self._pages)
+
+    def taken(self, end: int) -> bytearray:
         """What lies in it up to the address `end`."""
-        return ctypes.string_at(self.address, end - self.address)
+        return bytearray(self._view[: end - self.address])
 
 
 #: Those that nobody has.

@@ -8,13 +8,14 @@ from itertools import accumulate
 from typing import Final
 
 from .. import lean
-from ..exec.frames import WasmFrame
+from ..exec.frames import WasmFrame, awaits
 from ..instances.instance import Instance
 from ..module import Module
 from ..types import F32, F64, I32, I64, V128, ValType
 from ..validate.layout import Layout
 from ..values import Value, f32_from_bits, f32_to_bits
 from . import abi
+from .left import pack_left
 
 _CODES: Final = {I32: "Q", I64: "Q", F64: "d", V128: "16s"}
 _SLOT: Final = struct.Struct("<Q")
@@ -116,6 +117,10 @@ class Point:
     layout: Layout
     size: int
     refs: bool
+    #: What the frame is counted by, as `left` packs it; its function's results; and those that it waits for.
+    charge: int
+    results: Row
+    awaited: Row
 
 
 class Points:
@@ -138,10 +143,14 @@ class Points:
         point = self._known.get(pc)
         if point is None:
             index = self.function(pc)
-            layout = self._module.body(index).by_pc[pc]
+            body = self._module.body(index)
+            layout = body.by_pc[pc]
             size = _HEAD.size + room_of(layout.types)
-            point = Point(index, layout, size, any(type_.is_ref for type_ in layout.types))
-            self._known[pc] = point
+            cells = 1 + len(body.side.locals) + body.side.max_height
+            results = Row(self._module.func_type(index).results)
+            awaited = Row(awaits(self._module, index, layout))
+            refs = any(type_.is_ref for type_ in layout.types)
+            point = self._known[pc] = Point(index, layout, size, refs, pack_left(1, cells), results, awaited)
         return point
 
 

@@ -33,6 +33,7 @@ from .frames import Row, addressed, frames, put, put_all, room_of
 from .helpers import SERVERS
 from .left import pack_left, unpack_left
 from .mirror import mirror_of, shared, type_number
+from .records import Records
 from .stack import floor
 from .support import SUPPORT, api_table
 
@@ -78,7 +79,7 @@ class Image:
         self._room_address = self.address + 8 * self._room_at
         #: The spill area while frames leave the stack, and what was in it before it was full.
         self._area: Area | None = None
-        self._drained: list[bytes] = []
+        self._drained: list[bytearray] = []
         #: Objects that code may have references to, by their address.
         self.refs: dict[int, object] = {}
         self.points = self.base.points
@@ -88,6 +89,8 @@ class Image:
         self._busy = 0
         #: Calls under way that have gone on at a check point, by its byte offset.
         self.going: dict[int, int] = {}
+        #: How often `driver` is under way with frames of the instance.
+        self.driven = 0
         #: Whether to leave running code for better code.
         self.better = False
         self._guard = code.guard()
@@ -229,14 +232,15 @@ class Image:
 
     def improved(self, pc: int) -> None:
         """There is better code for going on at a check point: whoever has gone on there leaves the old one."""
-        if self.going.get(pc):
+        if self.going.get(pc) or self.driven:
             self.better = True
             self.ring()
 
-    def used(self) -> tuple[int, int]:
-        """Frames and cells of the code that is running, up to the call under way."""
+    def used(self, given: int | None = None) -> tuple[int, int]:
+        """Frames and cells of the code that is running, up to the call under way. `given` is what was left when it
+        was entered."""
         frames, cells = unpack_left(self.words[abi.LEFT // 8])
-        given_frames, given_cells = unpack_left(self._given)
+        given_frames, given_cells = unpack_left(self._given if given is None else given)
         return given_frames - frames, given_cells - cells
 
     def rows(self, type_: FuncType) -> tuple[Row, Row]:
@@ -259,7 +263,7 @@ class Image:
         params, results = self._rows.get(func.type) or self.rows(func.type)
         params.put(self.room, args, self.refs)
         try:
-            self._in(ctx, self.base.enters[func.code.index], code, self._room_address)
+            self.enter(ctx, self.base.enters[func.code.index], code, self._room_address)
             return results.get(self.room, self.refs)
         finally:
             if not self._busy and self.refs:
@@ -279,14 +283,20 @@ class Image:
             addressed(room, frame, self.refs)
             if inbox:
                 put_all(room, len(frame.raw) - 8, awaited, inbox, self.refs)
-            self._in(ctx, code, 0, ctypes.addressof(words))
+            self.enter(ctx, code, 0, ctypes.addressof(words))
             return results.get(room, self.refs)
         finally:
             self.going[frame.pc] -= 1
             if not self._busy and self.refs:
                 self.refs.clear()
 
-    def _in(self, ctx: ExecContext, address: int, code: int, room: int) -> None:
+    def settle(self) -> None:
+        """Let references go, where no code is running that may have them."""
+        if not self._busy and self.refs:
+            self.refs.clear()
+
+    def enter(self, ctx: ExecContext, address: int, code: int, room: int) -> None:
+        """Run code at `address`, with a room. Raises what made it leave the stack, if it did."""
         enter = _enters.get(address)
         if enter is None:
             enter = _enters[address] = cast("Enter", _ENTER(address))
@@ -295,7 +305,7 @@ class Image:
             ways.sit()
             runs = ways.runs(ctx)
             ctx.inside = ways
-        outer, before = (self._ctx, self._given), self.limit
+        outer, before, left = (self._ctx, self._given), self.limit, self.words[abi.LEFT // 8]
         limit = floor()
         requests, cell = ctx.requests, self.cell
         given = pack_left(ctx.limits.frames - ctx.depth, ctx.limits.cells - ctx.cells)
@@ -314,8 +324,9 @@ class Image:
             if requests.word[0]:
                 cell.value = abi.ASK
             if enter(self.address, code, room, given):
-                self._leave(ctx)
+                self._leave(ctx, given)
         finally:
+            self.words[abi.LEFT // 8] = left
             if ctx.thread == BEAT.main:
                 BEAT.running = above
             ctx.inside = inside
@@ -349,11 +360,12 @@ class Image:
             self.ways.ran(ctx, 0)
             self.ways.left()
         ctx.requests.cells.pop()
+        given = self._given
         self._ctx, self._given = None, 0
         self._busy -= 1
         try:
             if status:
-                self._leave(ctx)
+                self._leave(ctx, given)
             return self.rows(type_)[1].get(self.room, self.refs)
         finally:
             if self.refs:
@@ -370,14 +382,14 @@ class Image:
             self._drained.append(self._area.taken(self.words[abi.SPILL // 8]))
             self.words[abi.SPILL // 8] = self._area.address
 
-    def drain(self) -> bytes:
+    def drain(self) -> bytearray:
         """Take all records that frames have left, and give the area back."""
         area, words = self._area, self.words
-        data = b""
+        data = bytearray()
         if area is not None:
             data = area.taken(words[abi.SPILL // 8])
             if self._drained:
-                data = b"".join([*self._drained, data])
+                data = bytearray().join([*self._drained, data])
                 self._drained.clear()
             self._area = None
             give_area(area)
@@ -385,18 +397,23 @@ class Image:
         words[abi.SPILL_START // 8] = SINK
         return data
 
-    def _leave(self, ctx: ExecContext) -> None:
-        """Machine code has left the stack: say why, by raising it."""
-        left = frames(self.drain(), self.points, self.instance, self.refs)
+    def _leave(self, ctx: ExecContext, given: int) -> None:
+        """Machine code, which was given so much of the limits, has left the stack: say why, by raising it."""
+        data = self.drain()
         trap = self.words[abi.TRAP // 8]
         self.words[abi.TRAP // 8] = 0
         error, trap = self._stopped() if not trap else (None, trap)
         error = error or self.error(trap & 0xFF)
         if isinstance(error, Unwind):
-            ctx.spilled.extend(left)
-            ctx.depth += len(left)
-            ctx.cells += sum([frame.cells for frame in left])
+            depth, cells = self.used(given)
+            ctx.depth += depth
+            ctx.cells += cells
+            if self.refs:
+                ctx.spilled.extend(frames(bytes(data), self.points, self.instance, self.refs))
+            elif data:
+                ctx.spilled.append(Records(self, data))
             raise error
+        left = frames(bytes(data), self.points, self.instance, self.refs)
         if trap and trap & 0xFF != _OVERFLOW:  # a function beyond the limits has not been entered
             place = trap >> 8
             func = self.instance.funcs[self.points.function(place)]

@@ -10,6 +10,7 @@ from ..declarations import ExternKind
 from . import abi
 from .capi.api import supported
 from .capi.exports import served
+from .driver import Doors
 from .frames import Points, Row
 from .loader import Code, LoadError, load, tables
 from .product import Order, Product
@@ -30,6 +31,8 @@ class Installed:
         module = code.module
         self.layout = abi.BlockLayout(module)
         self.points = Points(module)
+        #: Where records are gone on with, for the machine to look up.
+        self.doors = Doors()
         #: Whether there is all that an image needs.
         self.ready = False
         self._codes: list[Code] = []
@@ -124,6 +127,7 @@ class Installed:
                 continue
             self._level[point] = order.level
             books.points[point[1]] = address
+            self.doors.replace(point[1], address)
             books.heat.replace_loop(*point)
             for image in list(books.images):
                 image.improved(point[1])

@@ -15,6 +15,7 @@ from typing import Final
 from . import abi
 from .builder import INVARIANT, PREAMBLE, Builder, return_type
 from .capi import exports, hosts
+from .driver import drive
 from .emitter import leaving
 from .loader import Code, LoadError, load, place
 
@@ -166,7 +167,7 @@ def support_ir(keys: Sequence[str]) -> str:
     """The ways in and out for these signatures; with COMMON also requests, polling and spilling."""
     parts = [_part(key) for key in keys if key != COMMON]
     if COMMON in keys:
-        parts += [_request(), _poll(), *map(_spill, abi.SPILL_SIZES)]
+        parts += [_request(), _poll(), *map(_spill, abi.SPILL_SIZES), drive()]
     return PREAMBLE + "".join(parts)
 
 
@@ -193,6 +194,8 @@ class Support:
         self._lock = threading.Lock()
         self._codes: list[Code] = []
         self._common: list[int] = []
+        #: Goes on with records one behind the other; see `driver`.
+        self.drive = 0
         self._ways: dict[str, tuple[int, ...]] = {}
 
     def missing(self, keys: Sequence[str]) -> list[str]:
@@ -210,6 +213,7 @@ class Support:
             try:
                 if COMMON in missing:
                     names = ["request", "poll", *[f"spill{n}" for n in abi.SPILL_SIZES]]
+                    self.drive = symbols["drive"]
                     self._common = [symbols[name] for name in names]
                 for key in missing:
                     if key != COMMON:

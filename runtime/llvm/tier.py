@@ -119,7 +119,7 @@ class NativeTier:
 
     def call(self, ctx: ExecContext, func: WasmFunc, args: tuple[Value, ...]) -> tuple[Value, ...]:
         """Call `func`. May suspend."""
-        if not self._fit(ctx):
+        if not self.fit(ctx):
             return self._plain.call(ctx, func, args)
         instance, index = func.instance, func.code.index
         codes = self.code_of(instance.module, self.guard and instance not in self._unguarded)
@@ -144,7 +144,7 @@ class NativeTier:
         thrown: WasmException | None = None,
     ) -> tuple[Value, ...]:
         """Go on in a recorded frame. May suspend."""
-        if not self._fit(ctx):
+        if not self.fit(ctx):
             return self._plain.resume(ctx, frame, inbox, thrown)
         if thrown is not None:
             return self._warm.resume(ctx, frame, inbox, thrown)
@@ -182,7 +182,7 @@ class NativeTier:
 
     # Its parts ----------------------------------------------------------------------------------------------------
 
-    def _fit(self, ctx: ExecContext) -> bool:
+    def fit(self, ctx: ExecContext) -> bool:
         """Whether an execution may run machine code, which counts neither instructions nor calls, and frames only so
         far."""
         limits, requests = ctx.limits, ctx.requests

@@ -15,7 +15,7 @@ from ..declarations import ExternKind, Mode
 from ..errors import SnapshotError, Trap, UnlinkableError
 from ..exec.atomic import builtin
 from ..exec.context import ExecContext
-from ..exec.frames import Frame, HostFrame, WasmFrame
+from ..exec.frames import Frame, Frames, HostFrame, WasmFrame
 from ..exec.restart import Entry, Record
 from ..exec.shadow import pointer_of
 from ..exec.state import State
@@ -338,7 +338,7 @@ class _Restorer:
     def _context(self, frames: list[Frame], call: tuple[FuncInst, tuple[Value, ...]] | None) -> ExecContext:
         body, limits = self.body, self.store.limits
         ctx = self.store.context()
-        ctx.frames = frames
+        ctx.frames = Frames(frames)
         ctx.next_call = call
         ctx.state = _state(body, frames, call)
         ctx.reported = field(body, "reported", bool)

@@ -156,7 +156,7 @@ def test_a_cycle_of_callbacks_hits_the_limit(limit: int, scheduled: bool) -> Non
     # Entered once on the way down, and once on the way up where it was scheduled.
     assert guest.store.counters.host_calls == guest.store.counters.host_depth + 1 == limit - 1
     assert guest.store.counters.host_entries <= 2 * limit
-    assert (ctx.depth, ctx.hosts, ctx.frames) == (0, 0, [])
+    assert (ctx.depth, ctx.hosts, list(ctx.frames)) == (0, 0, [])
     assert guest.call("g") is None
 
 

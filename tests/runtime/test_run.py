@@ -219,7 +219,7 @@ def test_a_trap_keeps_its_code_and_ends_the_call() -> None:
     outcome = control.run(ctx)
     assert isinstance(outcome, Trapped)
     assert outcome.trap.code is TrapCode.INTEGER_DIVIDE_BY_ZERO
-    assert (ctx.frames, ctx.depth, ctx.cells) == ([], 0, 0)
+    assert (list(ctx.frames), ctx.depth, ctx.cells) == ([], 0, 0)
     assert guest.call("f", 7) == 1
 
 
@@ -231,7 +231,7 @@ def test_a_host_functions_own_exception_is_no_trap() -> None:
     outcome = control.run(ctx)
     assert isinstance(outcome, Failed)
     assert outcome.error is error
-    assert (ctx.frames, ctx.spilled, ctx.depth, ctx.hosts) == ([], [], 0, 0)
+    assert (list(ctx.frames), ctx.spilled, ctx.depth, ctx.hosts) == ([], [], 0, 0)
     with pytest.raises(KeyError) as caught:
         guest.call("f", 1)
     assert caught.value is error

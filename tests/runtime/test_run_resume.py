@@ -151,7 +151,7 @@ def test_a_drop_cleans_up_innermost_first_once() -> None:
     _, ctx = _tower(codes)
     control.drop(ctx)
     assert order == ["c", "b", "a"]
-    assert (ctx.frames, ctx.depth, ctx.cells, ctx.hosts) == ([], 0, 0, 0)
+    assert (list(ctx.frames), ctx.depth, ctx.cells, ctx.hosts) == ([], 0, 0, 0)
     for verb in (control.run, control.drop):
         before = picture(ctx)
         with pytest.raises(StateError, match="dropped"):

@@ -166,7 +166,7 @@ def ours(
             if between is not None:
                 ctx, instance = between(ctx, instance)
             outcome = control.run(ctx)
-        assert (ctx.depth, ctx.cells, ctx.hosts, ctx.frames) == (0, 0, 0, [])
+        assert (ctx.depth, ctx.cells, ctx.hosts, list(ctx.frames)) == (0, 0, 0, [])
         results.append(_outcome(outcome, func.type))
     externs = list(instance.exports.values())
     return Seen(

@@ -179,6 +179,7 @@ def poll(e: Emitter, condition: str, stack: str, loop: Loop | None) -> None:
     ask, leave, on = e.name(), e.name(), e.name()
     e.emit(f"br i1 {condition}, label %{ask}, label %{on}{RARELY}")
     with e.aside(ask):
+        e.keep("i64", e.left, "%inst", abi.LEFT)
         code = e.fixed(abi.SUPPORT + 8 * abi.POLL)
         status = e.value(f"call preserve_allcc i32 {code}(ptr %inst, i64 {stack}) #1")
         found = e.value(f"icmp ne i32 {status}, 0")

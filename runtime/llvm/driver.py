@@ -1,0 +1,181 @@
+"""Goes on with records that lie one behind the other, innermost first, without a word of Python in between.
+
+Each record's check point is looked up in a table that says where its code is; the record's slots and the results of the
+frame before are put into a room for it; the code runs; the next one. It ends behind the last record, at one that there
+is no code for yet, and where a frame leaves the stack.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from .frames import Point
+
+# The state, eight bytes each.
+#: The next record, and where they end.
+AT: Final = 0
+END: Final = 8
+#: The table's address, and the number of its entries less one.
+TABLE: Final = 16
+MASK: Final = 24
+#: The second of two rooms, which take turns.
+OTHER: Final = 32
+#: Frames that have been gone on with, the place of the last one, and what was left of the limits for it.
+COUNT: Final = 40
+LAST: Final = 48
+GIVEN: Final = 56
+#: The room with the last one's results.
+ROOM: Final = 64
+SIZE: Final = 72
+
+_FACTOR: Final = 0x9E37_79B9
+
+
+def drive() -> str:
+    """The IR of `drive`: called like the code of a check point, with the state in place of the code."""
+    lines = ["define i32 @drive(ptr %inst, ptr %state, ptr %room, i64 %given) #0 {", "start:"]
+    for name, type_, offset in (
+        ("first", "ptr", AT), ("end", "ptr", END), ("table", "ptr", TABLE), ("mask", "i64", MASK),
+        ("other", "ptr", OTHER),
+    ):  # fmt: skip
+        lines += [
+            f"%{name}.at = getelementptr i8, ptr %state, i64 {offset}",
+            f"%{name} = load {type_}, ptr %{name}.at",
+        ]
+    for name, offset in (("count", COUNT), ("last", LAST), ("now", GIVEN), ("result", ROOM)):
+        lines.append(f"%{name}.at = getelementptr i8, ptr %state, i64 {offset}")
+    lines.append(_BODY)
+    return "\n".join(lines)
+
+
+def _copy(name: str, to: str, source: str, size: str, before: str, after: str) -> str:
+    """Words, by a loop; `before` is the block that it is entered from."""
+    return f"""{name}:
+%{name}.i = phi i64 [0, %{before}], [%{name}.next, %{name}.word]
+%{name}.over = icmp eq i64 %{name}.i, {size}
+br i1 %{name}.over, label %{after}, label %{name}.word
+{name}.word:
+%{name}.from = getelementptr i8, ptr {source}, i64 %{name}.i
+%{name}.to = getelementptr i8, ptr {to}, i64 %{name}.i
+%{name}.value = load i64, ptr %{name}.from
+store i64 %{name}.value, ptr %{name}.to
+%{name}.next = add i64 %{name}.i, 8
+br label %{name}"""
+
+
+_BODY: Final = f"""br label %next
+next:
+%at = phi ptr [%first, %start], [%after, %done]
+%left = phi i64 [%given, %start], [%now, %done]
+%mine = phi ptr [%room, %start], [%theirs, %done]
+%theirs = phi ptr [%other, %start], [%mine, %done]
+%over = icmp eq ptr %at, %end
+br i1 %over, label %out, label %look
+look:
+%pc = load i32, ptr %at
+%mixed = mul i32 %pc, {_FACTOR - (1 << 32)}
+%wide = zext i32 %mixed to i64
+%begin = and i64 %wide, %mask
+br label %probe
+probe:
+%i = phi i64 [%begin, %look], [%onwards, %miss]
+%entry = getelementptr [32 x i8], ptr %table, i64 %i
+%key = load i32, ptr %entry
+%hit = icmp eq i32 %key, %pc
+br i1 %hit, label %found, label %miss
+miss:
+%further = add i64 %i, 1
+%onwards = and i64 %further, %mask
+%none = icmp eq i32 %key, 0
+br i1 %none, label %out, label %probe
+found:
+%size.at = getelementptr i8, ptr %entry, i64 4
+%code.at = getelementptr i8, ptr %entry, i64 8
+%awaited.at = getelementptr i8, ptr %entry, i64 16
+%charge.at = getelementptr i8, ptr %entry, i64 24
+%short = load i32, ptr %size.at
+%size = zext i32 %short to i64
+%code = load ptr, ptr %code.at
+%awaited = load i64, ptr %awaited.at
+%charge = load i64, ptr %charge.at
+%slots = getelementptr i8, ptr %at, i64 8
+%after = getelementptr i8, ptr %slots, i64 %size
+%behind = getelementptr i8, ptr %theirs, i64 %size
+%now = add i64 %left, %charge
+br label %record
+{_copy("record", "%theirs", "%slots", "%size", "found", "inbox")}
+{_copy("inbox", "%behind", "%mine", "%awaited", "record", "go")}
+go:
+store ptr %after, ptr %first.at
+store i64 %now, ptr %now.at
+%place = zext i32 %pc to i64
+store i64 %place, ptr %last.at
+%count = load i64, ptr %count.at
+%more = add i64 %count, 1
+store i64 %more, ptr %count.at
+%status = call i32 %code(ptr %inst, ptr null, ptr %theirs, i64 %now)
+%bad = icmp ne i32 %status, 0
+br i1 %bad, label %leave, label %done
+done:
+br label %next
+leave:
+ret i32 1
+out:
+store ptr %mine, ptr %result.at
+ret i32 0
+}}
+"""
+
+
+class Doors:
+    """The table: by the byte offset of a check point the size of its record, its code, and what its frame is counted
+    by. Machine code may be reading it at any time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._places: dict[int, int] = {}
+        self._tables: list[ctypes.Array[ctypes.c_uint64]] = []
+        #: Bytes that a room for any of them needs.
+        self.room = 0
+        self._begin(64)
+
+    def _begin(self, entries: int) -> None:
+        # Those before are kept: somebody may be looking.
+        self._tables.append((ctypes.c_uint64 * (4 * entries))())
+        self.table = ctypes.addressof(self._tables[-1])
+        self.mask = entries - 1
+
+    def __contains__(self, pc: int) -> bool:
+        return pc in self._places
+
+    def add(self, pc: int, point: Point, code: int) -> None:
+        """A new entry."""
+        with self._lock:
+            if pc in self._places:
+                return
+            if 2 * len(self._places) > self.mask:
+                old, places = self._tables[-1], list(self._places.values())
+                self._begin(2 * self.mask + 2)
+                for place in places:
+                    self._put(old[place], old[place + 1], old[place + 2], old[place + 3])
+            size = point.size - 8
+            self.room = max(self.room, size + point.awaited.size, point.results.size)
+            self._put(pc | size << 32, code, point.awaited.size, point.charge)
+
+    def replace(self, pc: int, code: int) -> None:
+        """There is better code for an entry, if it is there."""
+        with self._lock:
+            if pc in self._places:
+                self._tables[-1][self._places[pc] + 1] = code
+
+    def _put(self, key: int, code: int, awaited: int, charge: int) -> None:
+        table, pc = self._tables[-1], key & 0xFFFF_FFFF
+        i = pc * _FACTOR & 0xFFFF_FFFF & self.mask
+        while table[4 * i]:
+            i = i + 1 & self.mask
+        table[4 * i + 1], table[4 * i + 2], table[4 * i + 3] = code, awaited, charge
+        table[4 * i] = key
+        self._places[pc] = 4 * i
