@@ -31,7 +31,7 @@ class Moment:
         self._state = context.state
         self._frames = frames = context.frames.copy()
         self._lines: dict[int, str | None] | None = None
-        for frame in frames:
+        for frame in frames.parts:
             # A generator is no more when the call has been dropped.
             if type(frame) is HostFrame and frame.live is not None:
                 self._lines = (self._lines or {}) | {id(frame): _generator_line(frame.live)}

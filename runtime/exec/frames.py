@@ -139,6 +139,9 @@ class Batch(Protocol):
     def frames(self) -> list[WasmFrame]:
         """All of them, outermost first."""
 
+    def copy(self) -> Batch:
+        """The same frames, which stay when they are taken off here."""
+
     def ready(self, ctx: Any) -> bool:
         """Whether the innermost can be gone on with as it is, in the execution `ctx`."""
 
@@ -165,6 +168,10 @@ class Frames(Sequence[Frame]):
         if part.over:
             self.parts.pop()
         return frame
+
+    def copy(self) -> Frames:
+        """The same frames, which stay when they are taken off here."""
+        return Frames([part if isinstance(part, (WasmFrame, HostFrame)) else part.copy() for part in self.parts])
 
     def all(self) -> list[Frame]:
         """All of them, as frames from now on."""

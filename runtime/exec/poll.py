@@ -6,7 +6,6 @@ and looks at the marks afterwards, so that no request is lost between the two.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Protocol
 
 from .. import lean
@@ -109,11 +108,9 @@ class Requests:
         self._deadline = None
         self.expired = False
 
-    def chain(self) -> Iterator[Requests]:
+    def chain(self) -> tuple[Requests, ...]:
         """The outermost activation's requests first, down to these."""
-        if self.parent is not None:
-            yield from self.parent.chain()
-        yield self
+        return (self,) if self.parent is None else (*self.parent.chain(), self)
 
     def refresh(self) -> None:
         """Set the word if a request is standing."""

@@ -12,7 +12,8 @@ from typing import Final
 
 from . import abi
 
-_SIZE: Final = 1 << 17
+#: Of addresses; memory is taken up as far as records have been written.
+_SIZE: Final = 1 << 19
 #: Bytes of records that an area holds. A spilling function may write more slots than its record has.
 ROOM: Final = _SIZE - 8 * abi.SPILL_SIZES[-1]
 _LARGEST: Final = 8 + 8 * (abi.MAX_SLOTS + abi.SPILL_SIZES[-1])
@@ -32,11 +33,10 @@ class Area:
         self._pinned = (ctypes.c_char * _SIZE).from_buffer(self._pages)
         self.address = ctypes.addressof(self._pinned)
 
-        self._view = memoryview(self._pages)
 
-    def taken(self, end: int) -> bytearray:
+    def taken(self, end: int) -> bytes:
         """What lies in it up to the address `end`."""
-        return bytearray(self._view[: end - self.address])
+        return ctypes.string_at(self.address, end - self.address)
 
 
 #: Those that nobody has.

@@ -79,7 +79,7 @@ class Image:
         self._room_address = self.address + 8 * self._room_at
         #: The spill area while frames leave the stack, and what was in it before it was full.
         self._area: Area | None = None
-        self._drained: list[bytearray] = []
+        self._drained: list[bytes] = []
         #: Objects that code may have references to, by their address.
         self.refs: dict[int, object] = {}
         self.points = self.base.points
@@ -382,14 +382,14 @@ class Image:
             self._drained.append(self._area.taken(self.words[abi.SPILL // 8]))
             self.words[abi.SPILL // 8] = self._area.address
 
-    def drain(self) -> bytearray:
+    def drain(self) -> bytes:
         """Take all records that frames have left, and give the area back."""
         area, words = self._area, self.words
-        data = bytearray()
+        data = b""
         if area is not None:
             data = area.taken(words[abi.SPILL // 8])
             if self._drained:
-                data = bytearray().join([*self._drained, data])
+                data = b"".join([*self._drained, data])
                 self._drained.clear()
             self._area = None
             give_area(area)
@@ -409,11 +409,11 @@ class Image:
             ctx.depth += depth
             ctx.cells += cells
             if self.refs:
-                ctx.spilled.extend(frames(bytes(data), self.points, self.instance, self.refs))
+                ctx.spilled.extend(frames(data, self.points, self.instance, self.refs))
             elif data:
                 ctx.spilled.append(Records(self, data))
             raise error
-        left = frames(bytes(data), self.points, self.instance, self.refs)
+        left = frames(data, self.points, self.instance, self.refs)
         if trap and trap & 0xFF != _OVERFLOW:  # a function beyond the limits has not been entered
             place = trap >> 8
             func = self.instance.funcs[self.points.function(place)]
@@ -424,7 +424,7 @@ class Image:
 
     def _stopped(self) -> tuple[BaseException | None, int]:
         """Whether a guard page has stopped the code: the trap, or an error that came up on the way."""
-        met = MET.pop(get_ident(), None)
+        met = MET.pop(get_ident(), None) if MET else None
         if met is None:
             return None, 0
         pc, error = met

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .image import Image
     from .tier import NativeTier
 
+_address: Final = ctypes.PYFUNCTYPE(ctypes.c_size_t, ctypes.py_object)(("PyBytes_AsString", ctypes.pythonapi))
 _PC: Final = struct.Struct("<I")
 #: Bytes of each of a bench's two rooms. Records that need more are gone on with one by one.
 _ROOM: Final = 1 << 14
@@ -46,11 +47,15 @@ class Records:
 
     __slots__ = ("_at", "_data", "_image")
 
-    def __init__(self, image: Image, data: bytearray) -> None:
+    def __init__(self, image: Image, data: bytes, at: int = 0) -> None:
         self._image = image
         #: Innermost first; and where the first one lies that has not been taken.
         self._data = data
-        self._at = 0
+        self._at = at
+
+    def copy(self) -> Records:
+        """The same frames, which stay when they are taken off here."""
+        return Records(self._image, self._data, self._at)
 
     @property
     def instance(self) -> Instance:
@@ -65,7 +70,7 @@ class Records:
     def frames(self) -> list[WasmFrame]:
         """All of them, outermost first."""
         image = self._image
-        return frames(bytes(self._data[self._at :]), image.points, image.instance, {})[::-1]
+        return frames(self._data[self._at :], image.points, image.instance, {})[::-1]
 
     def take(self) -> WasmFrame:
         """The innermost, which is taken off."""
@@ -73,7 +78,7 @@ class Records:
         point = image.points.at(_PC.unpack_from(self._data, at)[0])
         self._at = at + point.size
         func = cast("WasmFunc", image.instance.funcs[point.index])
-        return WasmFrame(func, bytes(self._data[at : self._at]), (), point.layout)
+        return WasmFrame(func, self._data[at : self._at], (), point.layout)
 
     def ready(self, ctx: ExecContext) -> bool:
         """Whether there is code to go on with the innermost, for such an execution."""
@@ -94,8 +99,7 @@ class Records:
         point = image.points.at(_PC.unpack_from(self._data, self._at)[0])
         bench = _free.pop() if _free else _Bench()
         words = bench.words
-        pinned = ctypes.c_char.from_buffer(self._data)
-        start = ctypes.addressof(pinned)
+        start = _address(self._data)
         words[driver.AT // 8], words[driver.END // 8] = start + self._at, start + len(self._data)
         words[driver.TABLE // 8], words[driver.MASK // 8] = doors.table, doors.mask
         words[driver.OTHER // 8], words[driver.COUNT // 8] = bench.room + _ROOM, 0
