@@ -11,6 +11,7 @@ A difference or an error is told with the seed that shows it; the exit status is
 from __future__ import annotations
 
 import argparse
+import gc
 import itertools
 import sys
 import time
@@ -90,6 +91,7 @@ def main() -> int:
             sys.stdout.write(f"seed {seed}:\n{traceback.format_exc()}\n")
             bad += 1
         done += 1
+        gc.collect()  # what a seed's modules have made may be large
     sys.stdout.write(f"{done} seeds from {options.seed}, {bad} findings\n")
     return 1 if bad else 0
 

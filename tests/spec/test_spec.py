@@ -12,7 +12,7 @@ import pytest
 from hostsdk.cli.wast_engine import ScriptEngine, Tier
 from hostsdk.cli.wast_script import TEXT_FORMAT, run_script
 from runtime import EngineConfig, Feature
-from tests.support.spec import NO_SCRIPTS, SPEC_COUNTS, script_id, spec_json, spec_scripts
+from tests.support.spec import NO_SCRIPTS, SPEC_COUNTS, script_id, spec_json, spec_scripts, text_refused
 
 #: From this check point of a call on, fewer are hit: some scripts turn a million times, for all of which there is
 #: `hostsdk wast --suspend-every`.
@@ -51,8 +51,11 @@ def expected_failures(tier: Tier) -> set[str]:
 @pytest.mark.parametrize("script", spec_scripts() or [NO_SCRIPT], ids=script_id)
 def test_script(script: Path, every: int | None, tier: Tier, record_property: Callable[[str, object], None]) -> None:
     """Every command of the specification's scripts passes, also when the execution is suspended and resumed on its
-    way; one is skipped only for a feature that the engine doesn't have, or because it is in the text format."""
-    tally = run_script(spec_json(script), ScriptEngine(tier, injector=None if every is None else Thinning(every)))
+    way; one is skipped only for a feature that the engine doesn't have. What is malformed as text, which the engine
+    doesn't read, wasm-tools has refused."""
+    made = spec_json(script)
+    using = ScriptEngine(tier, injector=None if every is None else Thinning(every))
+    tally = run_script(made, using, text_refused(made))
     counts = {"passed": tally.passed, "failed": len(tally.failed)}
     counts |= {f"skipped: {reason}": count for reason, count in tally.skipped.items()}
     mode = "plain" if every is None else f"suspend {every}"

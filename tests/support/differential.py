@@ -23,6 +23,7 @@ from runtime import (
     I31Int,
     Injector,
     Instance,
+    Limits,
     MemInst,
     Module,
     Outcome,
@@ -88,6 +89,8 @@ def plan(module: Module, seed: int, *, fuel: str | None = None, amount: int = 60
     return Plan(tuple(calls), fuel, amount)
 
 
+#: What a guest may have: some ask for arrays of any size.
+ROOM = Limits(memory=1 << 26)
 #: What a guest is told that asks for more than there is: each engine has limits of its own.
 NO_ROOM = "no room"
 #: What wasmtime's Python has values of.
@@ -145,7 +148,7 @@ def ours(
     """Run the plan; at every suspension, `between` says what to go on with."""
     mix = mixer(scheduled)
     usual = Engine(EngineConfig(callbacks="scheduled" if scheduled else "nested"))
-    store = Store(engine or usual, injector=injector)
+    store = Store(engine or usual, limits=ROOM, injector=injector)
     try:
         instance = instantiate(store, module, imports(mix))
     except Trap as trap:
@@ -234,6 +237,7 @@ def theirs(module: Module, plan: Plan) -> Seen:
     config.wasm_relaxed_simd_deterministic = True
     config.wasm_custom_page_sizes = True
     store = wasmtime.Store(wasmtime.Engine(config))
+    store.set_limits(memory_size=ROOM.memory)
     linker = wasmtime.Linker(store.engine)
     names = [name for name, type_ in module.export_types() if isinstance(type_, FuncType)]
     last = max(names, key=lambda n: (len(n), n)) if names else ""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 from .build import run_tool, wasm_tools, wasm_tools_version
@@ -50,11 +54,36 @@ def script_id(script: Path | None) -> str:
     return f"{parent}/{script.stem}" if parent in PROPOSALS else script.stem
 
 
+#: Beside a script's JSON: the lines of its commands that wasm-tools has judged to be right about text.
+_TEXT = "text-lines.json"
+_FAILED = re.compile(rb"failed directive on .*?:(\d+):\d+")
+
+
+def _text_commands(script: Path, made: Path) -> list[int]:
+    """Lines of the assertions whose modules are text, where wasm-tools refuses them as the script says. It is the only
+    judge of them: the engine reads no text."""
+    commands = json.loads(made.read_bytes())["commands"]
+    lines = [c["line"] for c in commands if c.get("module_type") == "text" and "binary_filename" not in c]
+    if not lines:
+        return []
+    judge = [wasm_tools(), "wast", "--ignore-error-messages", str(script)]
+    done = subprocess.run(judge, capture_output=True, check=False)
+    failed = {int(line) for line in _FAILED.findall(done.stderr)}
+    return [] if done.returncode and not failed else [line for line in lines if line not in failed]
+
+
+def text_refused(made: Path) -> Callable[[int], bool]:
+    """For `run_script`: of a script's JSON, whether the text at a line was refused."""
+    return frozenset(json.loads(made.with_name(_TEXT).read_bytes())).__contains__
+
+
 def spec_json(script: Path) -> Path:
     """The JSON form of `script`, its modules beside it."""
 
     def build(folder: Path) -> None:
         output = str(folder / f"{script.stem}.json")
         run_tool([wasm_tools(), "json-from-wast", str(script), "--output", output, "--wasm-dir", str(folder)])
+        folder.joinpath(_TEXT).write_text(json.dumps(_text_commands(script, folder / f"{script.stem}.json")))
 
-    return cached_dir("spec", (wasm_tools_version(), script.name, script.read_bytes()), build) / f"{script.stem}.json"
+    key = ("text", wasm_tools_version(), script.name, script.read_bytes())
+    return cached_dir("spec", key, build) / f"{script.stem}.json"
