@@ -17,6 +17,7 @@ from typing import Any
 from hostsdk import Instance, Interrupt, Outcome, Returned
 
 from .build import kernels, quickjs, wat
+from .calling import calling
 from .measure import Row, in_turns, seconds
 from .peers import Hostsdk, Pywasm, Wasm3, Wasmtime
 from .waiting import waiting
@@ -98,7 +99,7 @@ def native() -> Iterator[Row]:
 
 
 def calls() -> Iterator[Row]:
-    """A host call and an export, in nanoseconds, beside wasmtime-py and wasm3."""
+    """A host call and an export in the interpreter, in nanoseconds, beside wasmtime-py and wasm3."""
     data = wat(CALLS)
     peers = _present(Wasmtime, Wasm3)
     engines = [Hostsdk(data), *[peer(data) for peer in peers]]
@@ -337,6 +338,7 @@ GROUPS: dict[str, Callable[[], Iterator[Row]]] = {
     "interpreter": interpreter,
     "native": native,
     "calls": calls,
+    "calling": calling,
     "parallel": parallel,
     "first": first_result,
     "loading": loading,

@@ -82,8 +82,8 @@ def _pack(value: object) -> object:
 
 
 class _Serving:
-    """Which call a context serves, and who made it; None outside of one. Machine code that calls a host function sets
-    them too, so they are slots."""
+    """Which call a context serves (None outside of one), and who made it, or the last one. Machine code that calls a
+    host function uses them, too, so they are slots."""
 
     __slots__ = ("_call", "_caller")
     _call: Call | None

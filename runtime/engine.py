@@ -55,6 +55,11 @@ class EngineConfig:
     #: Machine code may then use guard pages, too, which takes a handler of SIGSEGV that leaves alone what is not its
     #: own; if not, it checks the bounds of each access.
     signals: bool = False
+    #: What becomes of Python's global lock (GIL) while machine code runs. "release": other threads run meanwhile.
+    #: "keep": calls into the guest and of its host functions cost some thirty nanoseconds less, and no other thread runs
+    #: until the guest returns or calls a host function; nor does a signal's handler. For guests known to be brief.
+    #: A call with a timeout or an interrupt, one that shares a memory, and one whose waits suspend release it always.
+    gil: Literal["release", "keep"] = "release"
     #: Count calls of WebAssembly functions, too, which costs a little at each.
     count_wasm_calls: bool = False
     #: Restarts injected on purpose, for tests: asked at every check point of every execution.
@@ -129,7 +134,9 @@ def _tier(config: EngineConfig) -> Tier:
             from .llvm.tier import Interpreters
 
             interpreters = Interpreters(Interpreter(), Interpreter, Heat)
-            return choose(interpreters, config.tier == "auto", config.trusted, config.cache, config.signals)
+            tier = choose(interpreters, config.tier == "auto", config.trusted, config.cache, config.signals)
+            tier.keep = config.gil == "keep"
+            return tier
         level = logging.INFO if config.tier == "auto" else logging.WARNING
         logging.getLogger(__name__).log(level, "no native tier: %s; the interpreter runs everything", reason)
     return Interpreter()

@@ -138,6 +138,11 @@ class Requests:
             cell.value = ALL_ONES
 
     @property
+    def watched(self) -> bool:
+        """Whether a request may come from elsewhere at any time."""
+        return bool(self.attachments) or self._alarm is not None or (self.parent is not None and self.parent.watched)
+
+    @property
     def urgent(self) -> bool:
         """Whether somebody waits for the execution to look."""
         if self.exit_code is not None or self.expired:

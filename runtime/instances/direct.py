@@ -25,7 +25,8 @@ class Direct(Protocol):
 
     @property
     def now(self) -> object:
-        """What the context's slot `_call` holds during a call; `_caller` holds the calling instance."""
+        """What the context's slot `_call` holds during a call; `_caller` holds the instance that called, or was the
+        last to do so."""
 
     def context(self, border: Any) -> Any:
         """The context for an execution."""

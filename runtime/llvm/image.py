@@ -37,10 +37,13 @@ from .records import Records
 from .stack import floor
 from .support import SUPPORT, api_table
 
-#: Block, code, room, what is left of the limits -> status. The GIL is released meanwhile.
+#: Block, code, room, what is left of the limits -> status.
 Enter: TypeAlias = Callable[[int, int, int, int], int]
 _ENTER: Final = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint64)
+_KEEPING: Final = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint64)
+#: By address: with the GIL released meanwhile, and with the GIL kept.
 _enters: dict[int, Enter] = {}
+_keeping: dict[int, Enter] = {}
 _BOUNDS: Final = abi.TRAP_CODES[TrapCode.OUT_OF_BOUNDS_MEMORY]
 _OVERFLOW: Final = abi.TRAP_CODES[TrapCode.STACK_OVERFLOW]
 _RESTORE: Final = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)(
@@ -60,8 +63,10 @@ class Unguarded(Exception):
 class Image:
     """What machine code needs of one instance. Raises Unavailable and Unguarded."""
 
-    def __init__(self, instance: Instance, code: ModuleCode) -> None:
+    def __init__(self, instance: Instance, code: ModuleCode, keep: bool = False) -> None:
         self.instance = instance
+        #: Whether Python's lock is kept in calls that nobody can make a request of.
+        self.keep = keep and not instance.worlds
         self.code = code
         self.base = code.base()
         layout = self.base.layout
@@ -297,13 +302,15 @@ class Image:
 
     def enter(self, ctx: ExecContext, address: int, code: int, room: int) -> None:
         """Run code at `address`, with a room. Raises what made it leave the stack, if it did."""
-        enter = _enters.get(address)
+        keep = self.keep and ctx.driver.in_place and not ctx.requests.watched
+        known = _keeping if keep else _enters
+        enter = known.get(address)
         if enter is None:
-            enter = _enters[address] = cast("Enter", _ENTER(address))
-        ways, inside, runs = self.ways, ctx.inside, 0
+            enter = known[address] = cast("Enter", (_KEEPING if keep else _ENTER)(address))
+        ways, inside, runs = self.ways, ctx.inside, (0, 0)
         if ways is not None:
             ways.sit()
-            runs = ways.runs(ctx)
+            runs = ways.runs(ctx, keep)
             ctx.inside = ways
         outer, before, left = (self._ctx, self._given), self.limit, self.words[abi.LEFT // 8]
         limit = floor()
@@ -347,7 +354,7 @@ class Image:
         if ctx.thread == BEAT.main:
             BEAT.running = self
         if self.ways is not None:
-            self.ways.runs(ctx)
+            self.ways.runs(ctx, self.keep)
             ctx.inside = self.ways
         self.listen()
 
@@ -357,7 +364,7 @@ class Image:
             BEAT.running = None
         ctx.inside = None
         if self.ways is not None:
-            self.ways.ran(ctx, 0)
+            self.ways.ran(ctx, (0, self.keep))
             self.ways.left()
         ctx.requests.cells.pop()
         given = self._given

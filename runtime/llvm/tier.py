@@ -99,6 +99,8 @@ class NativeTier:
         self.policy = policy
         #: Whether guard pages may stand for bounds checks.
         self.guard = guard
+        #: Whether machine code keeps Python's lock where nobody waits for it to look at requests.
+        self.keep = False
         self.maker: Maker = IN_PROCESS if maker is None else maker
         #: Which functions it makes code of; None for all that it can.
         self.only = only
@@ -225,7 +227,7 @@ class NativeTier:
 
         try:
             code = self._code(instance)
-            image = Image(instance, code)
+            image = Image(instance, code, self.keep)
             code.want_support(image.lacking())
             return image
         except Unguarded as error:

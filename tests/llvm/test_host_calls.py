@@ -489,3 +489,30 @@ def test_nothing_is_kept_of_a_call() -> None:
     assert all(abs(a - b) < 50 for a, b in zip(before, after, strict=True)), (before, after)
 
 
+
+
+@pytest.mark.parametrize("watched", [False, True], ids=["unwatched", "with a timeout"])
+def test_the_lock_is_kept_where_nobody_waits_for_it(watched: bool) -> None:
+    """With gil="keep" results, host calls, nested calls and traps are what they are without, and the lock is kept
+    between calls that can't be stopped."""
+    boxes: list[Any] = []
+    host = HostModule("h")
+
+    @host.function
+    def f(ctx: Context[Any], n: i32) -> i32:
+        return int(boxes[0].exports.twice(n)) if n > 0 else n
+
+    module = Module.from_bytes(wat(f"(module {RECURSIVE})"))
+    using = Engine(EngineConfig(tier="native", trusted=True, cache=None, gil="keep"))
+    guest = Instance(module, [host], engine=using)
+    boxes.append(guest)
+    options: dict[str, Any] = {"timeout": 60} if watched else {}
+    held: list[int] = []
+    for _ in range(3):
+        assert guest.exports.run(8, **options) == 16
+        assert guest.exports.twice(4) == 8
+        image = guest._raw.native
+        held.append(image.ways._words[13])  # type: ignore[attr-defined]  # desk.KEEP
+    assert held == [1] * 3
+    with pytest.raises(Exception, match="stack"):
+        Instance(Module.from_bytes(wat('(module (func $f (export "f") (call $f)))')), engine=using).exports.f()

@@ -32,7 +32,7 @@ LEFT: Final = 80
 #: The address of the guest's stack pointer, and what it was when the call under way began.
 POINTER: Final = 88
 POINTER_BEFORE: Final = 96
-#: 1 where the lock of Python is kept while machine code runs.
+#: 1 where the lock of Python is kept while machine code runs: what runs now, or a call straight from Python.
 KEEP: Final = 104
 #: The entry that was called, as long as there is no execution for it.
 CALLED: Final = 112
@@ -61,7 +61,8 @@ ENTRY_SIZE: Final = 32
 FN: Final = 0
 CONTEXT: Final = 8
 BORDER: Final = 16
-#: The addresses of two slots of the context, for the call that it serves, and what to put into the first.
+#: The addresses of two slots of the context, for the call that it serves and for the instance that called last; and
+#: what belongs into the first during a call.
 CALL: Final = 24
 CALLER: Final = 32
 NOW: Final = 40

@@ -72,14 +72,15 @@ def wrapper(key: str) -> str:
     w.keep("i64", "1", d, desk.INSIDE)
     w.keep("i64", "%left", "%inst", abi.LEFT)
     w.keep("i64", w.value(f"add i64 {w.ours('i64', d, desk.COUNT)}, 1"), d, desk.COUNT)
-    turns = _turn(w, d, row) if context == "c" else []
+    turn = _turn(w, row) if context == "c" else None
     count = len(params) + (context == "c")
     first = w.field(args, 8 if context == "c" else 16)
     made = w.call(
         "ptr", "PyObject_Vectorcall", f"ptr {w.ours('ptr', row, desk.FN)}", f"ptr {first}", f"i64 {count - _OFFSET}",
         "ptr null",
     )  # fmt: skip
-    for place, old in turns:
+    if turn is not None:
+        place, old = turn
         mine = w.ours("ptr", place, 0)
         w.keep("ptr", old, place, 0)
         w.do("Py_DecRef", f"ptr {mine}")
@@ -114,6 +115,10 @@ def _ready(w: Wrapper, d: str, row: str, context: bool, params: str) -> list[tup
     running = w.ours("ptr", d, desk.RUNS)
     wanted = w.ours("ptr", row, desk.BORDER) if context else "null"
     w.rarely(w.value(f"icmp {'ne' if context else 'eq'} ptr {running}, {wanted}"), "bridge")
+    if context:
+        # It stays with whoever called last: between two calls nobody asks.
+        caller = w.ours("ptr", w.ours("ptr", row, desk.CALLER), 0)
+        w.rarely(w.value(f"icmp ne ptr {caller}, {w.ours('ptr', d, desk.INSTANCE)}"), "bridge")
     frames = w.value(f"and i64 %left, {(1 << SHIFT) - 1}")
     # None left: 0, or a number whose topmost bit is set.
     w.rarely(w.value(f"icmp uge i64 {w.value(f'sub i64 {frames}, 1')}, {(1 << SHIFT - 1) - 1}"), "bridge")
@@ -170,14 +175,12 @@ def _arguments(w: Wrapper, row: str, args: str, params: str, bounds: list[tuple[
             w.emit("br label %undone")
 
 
-def _turn(w: Wrapper, d: str, row: str) -> list[tuple[str, str]]:
-    """The context serves this call from now on: its places, and what stood there before."""
-    found = []
-    for place, value in ((desk.CALL, w.ours("ptr", row, desk.NOW)), (desk.CALLER, w.ours("ptr", d, desk.INSTANCE))):
-        slot = w.ours("ptr", row, place)
-        found.append((slot, w.ours("ptr", slot, 0)))
-        w.keep("ptr", w.kept(value), slot, 0)
-    return found
+def _turn(w: Wrapper, row: str) -> tuple[str, str]:
+    """The context serves this call from now on: where that stands, and what stood there before."""
+    slot = w.ours("ptr", row, desk.CALL)
+    before = w.ours("ptr", slot, 0)
+    w.keep("ptr", w.kept(w.ours("ptr", row, desk.NOW)), slot, 0)
+    return slot, before
 
 
 def _forget(w: Wrapper, args: str, count: int) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 #: What no execution has for its address, and a desk without an execution neither.
 _NOBODY: Final = 1
+_nobody: Final = ctypes.c_uint64()
 
 
 def direct_of(func: object) -> Direct | None:
@@ -55,6 +56,7 @@ class Row:
         self.words: Final = {
             desk.FN: id(self._fn),
             desk.BORDER: _NOBODY,
+            desk.CALLER: ctypes.addressof(_nobody),
             desk.NOW: id(self._now),
             desk.ODD: id(self._odd),
             desk.BRIDGE: bridge,
@@ -64,9 +66,12 @@ class Row:
     def meet(self, ctx: ExecContext) -> dict[int, int]:
         """The function has been called in this execution, and nearly always the next call will be, too: what code has
         to know of the context for that."""
-        if not self.direct.takes_context or self._border is ctx:
+        if not self.direct.takes_context:
             return {}
         context = self.direct.context(ctx)
+        context._caller = self._image.instance
+        if self._border is ctx:
+            return {}
         self._context, self._border = context, ctx
         return {
             desk.CONTEXT: id(context),

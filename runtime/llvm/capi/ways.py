@@ -104,6 +104,7 @@ class Ways:
         words[desk.BLOCK // 8] = image.address
         words[desk.INSTANCE // 8] = id(image.instance)
         words[desk.ROWS // 8] = self.rows.address
+        words[desk.KEEP // 8] = image.keep
         words[desk.TABLE // 8] = ctypes.addressof(api.table())
         words[desk.RUNNING // 8] = words[desk.POINTER // 8] = ctypes.addressof(_IGNORED)
         words[desk.BEATING // 8] = ctypes.addressof(_ALWAYS)
@@ -174,16 +175,17 @@ class Ways:
 
     # Host functions called straight ---------------------------------------------------------------------------------
 
-    def runs(self, ctx: ExecContext | None) -> int:
-        """This execution's code runs from now on. What to put back afterwards."""
-        before = self._words[desk.RUNS // 8]
-        self._words[desk.RUNS // 8] = 0 if ctx is None else id(ctx)
+    def runs(self, ctx: ExecContext, keep: bool) -> tuple[int, int]:
+        """This execution's code runs from now on, with Python's lock or without. What to put back afterwards."""
+        words = self._words
+        before = words[desk.RUNS // 8], words[desk.KEEP // 8]
+        words[desk.RUNS // 8], words[desk.KEEP // 8] = id(ctx), keep
         return before
 
-    def ran(self, ctx: ExecContext, before: int) -> None:
+    def ran(self, ctx: ExecContext, before: tuple[int, int]) -> None:
         """It has come to its end."""
         self.tally(ctx)
-        self._words[desk.RUNS // 8] = before
+        self._words[desk.RUNS // 8], self._words[desk.KEEP // 8] = before
 
     def tally(self, ctx: ExecContext) -> None:
         """Count the host functions that were called straight."""
