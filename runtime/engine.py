@@ -56,8 +56,8 @@ class EngineConfig:
     #: own; if not, it checks the bounds of each access.
     signals: bool = False
     #: What becomes of Python's global lock (GIL) while machine code runs. "release": other threads run meanwhile.
-    #: "keep": calls into the guest and of its host functions cost some thirty nanoseconds less, and no other thread runs
-    #: until the guest returns or calls a host function; nor does a signal's handler. For guests known to be brief.
+    #: "keep": calls into the guest and of its host functions cost some thirty nanoseconds less, and no other thread
+    #: runs until the guest returns or calls a host function; nor does a signal's handler. For guests known to be brief.
     #: A call with a timeout or an interrupt, one that shares a memory, and one whose waits suspend release it always.
     gil: Literal["release", "keep"] = "release"
     #: Count calls of WebAssembly functions, too, which costs a little at each.
