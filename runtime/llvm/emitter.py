@@ -372,7 +372,7 @@ class Emitter(Builder):
         if self.guarded:
             if self.recursive:  # LLVM wants a number for each call of a function that has numbers itself
                 mark, name = self.note(self.body.code.start), f" @f{self.index}("
-                self.lines = [line + mark if name in line else line for line in self.lines]
+                self.lines = [line + mark if name in line and "!dbg" not in line else line for line in self.lines]
             how, after = f"#2 !dbg !{self._scope}", notes.scope(self._scope)
         return "\n".join([f"define {head} {how} {{\nstart:", *self.prologue, *self.lines, "}\n" + after])
 

@@ -26,9 +26,11 @@ _FIRST: Final = 16
 _NAMES: Final = re.compile(r"%v\d+")
 _PLACE: Final = re.compile(r"line: (\d+)")
 #: Instructions that may become one with the load whose value they take, and then with what takes theirs.
-_THROUGH: Final = ("zext", "sext", "trunc", "bitcast", "icmp", "fcmp")
+_THROUGH: Final = (
+    "zext", "sext", "trunc", "bitcast", "icmp", "fcmp", "and", "or", "xor", "lshr", "ashr", "shl", "add", "sub", "mul",
+)  # fmt: skip
 #: Instructions that don't: they have a number of their own, or none is needed.
-_OTHERS: Final = ("phi", "load", "getelementptr", "call")
+_OTHERS: Final = ("phi", "load", "getelementptr")
 
 
 def scope_of(index: int, point: int | None) -> int:

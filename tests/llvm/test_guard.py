@@ -247,6 +247,14 @@ def test_where_no_range_is_left_bounds_are_checked(kept: list[str]) -> None:
     run(kept, FALLBACK)
 
 
+def test_random_programs_trap_in_the_same_places() -> None:
+    """The instruction and all frames of a trap are those that the interpreter tells, by either way of compiling."""
+    command = [sys.executable, "-m", "tests.llvm.places", "0", "6"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 3
+
+
 QUIET = """
 def caught():
     return int(Path("/proc/self/status").read_text().split("SigCgt:")[1].split()[0], 16) >> signal.SIGSEGV - 1 & 1

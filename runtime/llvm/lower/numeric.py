@@ -80,6 +80,10 @@ def _divide(type_: str, bits: int, name: str) -> Lowering:
 
     def lower(e: Emitter, immediate: Any) -> None:
         b, a = e.pop(), e.pop()
+        if b[0] != "%" and int(b) not in (0, -1, (1 << bits) - 1):
+            # What can't trap has no check: the code generator alone doesn't see that.
+            e.push(type_, e.value(f"{name} {type_} {a}, {b}"))
+            return
         e.trap_if(e.value(f"icmp eq {type_} {b}, 0"), TrapCode.INTEGER_DIVIDE_BY_ZERO)
         if name == "sdiv":
             low = e.value(f"icmp eq {type_} {a}, {least}")
