@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from .. import lean
+from ..instr.control import OPENING
 from ..instr.index import BY_NAME
 from ..module import Body
 from ..types import F32, F64
 
 _SET, _TEE, _GET = BY_NAME["local.set"], BY_NAME["local.tee"], BY_NAME["local.get"]
 _LOOP, _END = BY_NAME["loop"], BY_NAME["end"]
+_TABLE = BY_NAME["br_table"]
+_BRANCHES = (BY_NAME["br"], BY_NAME["br_if"], _TABLE)
+_OPENING = tuple(map(BY_NAME.__getitem__, OPENING))
 _CONSTS = (BY_NAME["f32.const"], BY_NAME["f64.const"])
 _CALLS = tuple([
     BY_NAME[name] for name in
@@ -28,11 +32,13 @@ _ARITHMETIC = frozenset(
 @lean.frozen
 class Scan:
     """`assigned`: the locals that each loop sets, as bits, by the loop's place. `loose`: the locals that hold nothing
-    but what arithmetic gave. `leaf`: no loop and no call."""
+    but what arithmetic gave. `leaf`: no loop and no call. `forks`: the loops, by their place, that more than one branch
+    leads back to."""
 
     assigned: dict[int, int]
     loose: frozenset[int]
     leaf: bool
+    forks: frozenset[int] = frozenset()
 
 
 def scan(body: Body, params: int) -> Scan:
@@ -43,6 +49,9 @@ def scan(body: Body, params: int) -> Scan:
     assigned: dict[int, int] = {}
     loops: list[int] = []
     leaf = True
+    #: The blocks around, and how many branches lead to each.
+    around: list[int] = []
+    ways: dict[int, int] = {}
     blocks, dead = body.side.blocks, body.side.dead
     immediate: Any  # its form belongs to the row
     for index, (_, row, immediate) in enumerate(body.ops):
@@ -53,10 +62,19 @@ def scan(body: Body, params: int) -> Scan:
                 assigned[loops[-1]] |= 1 << immediate
             if immediate in sources:
                 _assigned_from(sources, immediate, body.ops[index - 1])
-        elif row is _LOOP:
-            leaf = False
-            loops.append(index)
-            assigned[index] = 0
+        elif row in _OPENING:
+            around.append(index)
+            if row is _LOOP:
+                leaf = False
+                loops.append(index)
+                assigned[index] = 0
+        elif row in _BRANCHES:
+            while around and blocks[around[-1]].end < index:
+                around.pop()
+            for depth in {*immediate[0], immediate[1]} if row is _TABLE else (immediate,):
+                if depth < len(around):
+                    target = around[-1 - depth]
+                    ways[target] = ways.get(target, 0) + 1
         elif row is _END:
             if loops and blocks[loops[-1]].end == index:
                 inner = loops.pop()
@@ -64,7 +82,8 @@ def scan(body: Body, params: int) -> Scan:
                     assigned[loops[-1]] |= assigned[inner]
         elif row in _CALLS:
             leaf = False
-    return Scan(assigned, _loose(sources), leaf)
+    forks = frozenset([place for place in assigned if ways.get(place, 0) > 1])
+    return Scan(assigned, _loose(sources), leaf, forks)
 
 
 def _assigned_from(sources: dict[int, set[int]], local: int, before: tuple[int, Any, Any]) -> None:

@@ -124,6 +124,8 @@ class Emitter(Builder):
         self.pc = self.body.code.start
         #: Locals set inside each loop, as bits, by the loop's place.
         self.assigned: dict[int, int] = {}
+        #: Loops that more than one branch leads back to, by their place.
+        self.forks: frozenset[int] = frozenset()
         self.checked: Checked = {}
         #: Where traps come from: (block, code).
         self.traps: list[tuple[str, int]] = []

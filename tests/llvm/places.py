@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 
 from runtime import Engine, EngineConfig, Func, Limits, Module, Store, Trap, WasmFunc, control, instantiate
+from runtime.exec.backtrace import TraceLine
 from runtime.exec.state import Trapped
 from runtime.llvm.tier import NativeTier, Policy
 from tests.support.differential import Plan, mixer, plan
@@ -33,7 +34,9 @@ def traps(module: Module, calls: Plan, engine: Engine) -> list[object]:
         outcome = control.run(Func(func, store).start(*args))
         if isinstance(outcome, Trapped):
             trap: Trap = outcome.trap
-            found.append((trap.code, tuple([(line.name, line.offset) for line in trap.backtrace])))
+            found.append(
+                (trap.code, tuple([(line.name, line.offset) for line in trap.backtrace if isinstance(line, TraceLine)]))
+            )
         else:
             found.append(type(outcome).__name__)
     found.append([bytes(memory.data) for memory in instance.memories])
@@ -62,4 +65,4 @@ def main(seeds: range) -> int:
 
 
 if __name__ == "__main__":
-    print(main(range(int(sys.argv[1]), int(sys.argv[2]))))
+    sys.stdout.write(f"{main(range(int(sys.argv[1]), int(sys.argv[2])))}\n")

@@ -7,7 +7,7 @@ from typing import Any
 from ...errors import TrapCode
 from ...types import ValType
 from .. import abi
-from ..builder import RARELY
+from ..builder import OURS, RARELY
 from ..emitter import Emitter, Label, Loop
 from .registry import lowers
 
@@ -104,6 +104,17 @@ def _loop(e: Emitter, immediate: Any) -> None:
         e.push(type_, name)
     loop = Loop(layout, header, before, place, carried, names, e.locals[:], below)
     e.labels.append(Label(info, e.name(), params, loop=loop))
+    if e.at in e.forks:
+        # The branches back needn't meet before it, and the processor tells them apart: the loop of an interpreter has
+        # one for each of its instructions.
+        _look(e, loop)
+
+
+def _look(e: Emitter, loop: Loop) -> None:
+    """Look for requests, at the check point of a loop."""
+    # A relaxed load, in C++'s terms, but LLVM compares in place only what is volatile; an aligned word is never torn.
+    word = e.value(f"load volatile i64, ptr %inst, align 8{OURS}")
+    poll(e, e.value(f"icmp eq i64 {word}, {abi.ASK}"), "0", loop)
 
 
 def _anew(e: Emitter, label: Label) -> None:
@@ -123,8 +134,8 @@ def _anew(e: Emitter, label: Label) -> None:
 
 
 def _close(e: Emitter, label: Label, loop: Loop) -> None:
-    """The end of a loop: its latch, where all branches back meet and requests are looked for, then the header's
-    phis."""
+    """The end of a loop: its latch, where all branches back meet (and requests are looked for, if that is not done in
+    the header), then the header's phis."""
     on = None
     if e.here is not None:
         on = e.name()
@@ -162,8 +173,8 @@ def _latch(e: Emitter, label: Label, loop: Loop) -> list[str]:
     for place, type_ in enumerate(label.types):
         back.append(_met(e, type_, [(edge.values[place], edge.block) for edge in edges]))
         e.push(type_, back[-1])
-    word = e.value("load atomic i64, ptr %inst monotonic, align 8")
-    poll(e, e.value(f"icmp eq i64 {word}, {abi.ASK}"), "0", loop)
+    if label.info.start not in e.forks:
+        _look(e, loop)
     return back
 
 
