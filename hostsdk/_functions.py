@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from ._binding import Binding
-from ._engine import FuncType
+from ._engine import FuncType, func_matches
 from ._enter import BoundFunction
 from ._signature import FunctionSpec
 from ._trace import Trace
@@ -22,7 +22,8 @@ class Functions:
     def __init__(self, trace: Trace | None) -> None:
         self._bind: Any = BoundFunction if trace is None else trace.bind
         self._specs: dict[tuple[str, str], tuple[FunctionSpec, Binding]] = {}
-        self._bound: dict[tuple[str, str, FuncType], BoundFunction] = {}
+        #: By module and name, and the type where it is another than the function's own.
+        self._bound: dict[object, BoundFunction] = {}
 
     def add(self, module: str, name: str, spec: FunctionSpec, binding: Binding) -> None:
         """Offer a function. Raises ValueError where there is one of this name."""
@@ -37,9 +38,12 @@ class Functions:
         if offered is None:
             return None
         spec, binding = offered
-        fitting = (spec.fitted(want) if isinstance(want, FuncType) else None) or spec
-        key = module, name, fitting.signature.type
+        key: object = (module, name)
+        if isinstance(want, FuncType) and not func_matches(spec.signature.type, want):
+            other = spec.fitted(want)
+            if other is not None:
+                spec, key = other, (module, name, want)
         found = self._bound.get(key)
         if found is None:
-            found = self._bound[key] = self._bind(fitting, binding)
+            found = self._bound[key] = self._bind(spec, binding)
         return found

@@ -115,6 +115,7 @@ from .types import (
     TableType,
     TagType,
     ValType,
+    func_matches,
     type_matches,
     types_match,
 )
@@ -286,6 +287,7 @@ __all__ = [
     "f64_to_bits",
     "finish",
     "flat",
+    "func_matches",
     "handle_restart",
     "handle_restart_once",
     "instantiate",

@@ -34,14 +34,15 @@ def resolve(module: Module, imports: Imports) -> list[Extern]:
     """
     decls = module.decls
     find = _finder(imports)
-    found = [find(item.module, item.name, module.import_type(item)) for item in decls.imports]
+    types = [module.import_type(item) for item in decls.imports]
+    found = [find(item.module, item.name, type_) for item, type_ in zip(decls.imports, types, strict=True)]
     externs = [extern for extern in found if extern is not None]
     if len(externs) < len(found):
         missing = [item for item, extern in zip(decls.imports, found, strict=True) if extern is None]
         names = ", ".join(dict.fromkeys(f"{_name(i)} ({describe(module.import_type(i))})" for i in missing))
         raise UnlinkableError(f"unknown import: {names}", tuple(dict.fromkeys((i.module, i.name) for i in missing)))
-    for item, extern in zip(decls.imports, externs, strict=True):
-        want, have = module.import_type(item), extern.type
+    for item, extern, want in zip(decls.imports, externs, types, strict=True):
+        have = extern.type
         if not matches(have, want):
             raise UnlinkableError(
                 f"incompatible import type: {_name(item)} is to be a {describe(want)}, "
