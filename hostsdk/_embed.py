@@ -384,6 +384,7 @@ class Instance:
     def stats(self) -> Counters:
         """What has been done so far, exactly counted."""
         control.current()  # what machine code on this thread has not told yet is told
+        self.exports._told()
         return self._store.counters
 
     @property

@@ -168,6 +168,13 @@ class Exports(Mapping[str, Export]):
     def __len__(self) -> int:
         return len(self._functions)
 
+    def _told(self) -> None:
+        """What machine code has done without telling is told."""
+        for export in self._functions.values():
+            if export._door.way is not None:
+                export._door.way.told()
+                return
+
     def _shut(self) -> None:
         """The instance is closed."""
         for export in self._functions.values():

@@ -100,5 +100,5 @@ class Store:
         if requests.parent is None and requests.exit_code is None and requests.steps is None:
             ctx.reuse()
             # Two threads at once may leave one more than enough.
-            if len(self._spare) < _SPARE:
+            if len(self._spare) < _SPARE and not ctx.parked:
                 self._spare.append(ctx)

@@ -84,6 +84,8 @@ class ExecContext:
     thread: int = lean.field(factory=threading.get_ident)
     #: The machine code that is running, where it calls host functions without telling: what it has not told yet.
     inside: Untold | None = None
+    #: It is kept for the next call straight into machine code, and no store takes it.
+    parked: bool = False
     #: Data of the owner: hostsdk keeps its execution and its recorder here.
     owner: object = None
 

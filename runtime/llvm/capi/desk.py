@@ -2,7 +2,7 @@
 
 Each image that is called so has one desk, for all its exports: a row of words. Everything that has to hold for a
 direct call is a word that can be compared; who changes the state of things changes the word. A call that comes in
-by the desk makes no execution: that is made when the first thing happens that needs one (`Image.board`).
+by the desk begins no execution: that is done when the first thing happens that needs one (`Ways.board`).
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ INSIDE: Final = 136
 COUNT: Final = 144
 #: The address of the rows of host functions, one for each that is imported.
 ROWS: Final = 152
+#: An execution that stands ready for calls straight from Python, and stands in `HERE` during one; 0 for none.
+PARKED: Final = 160
 SIZE: Final = 192
 
 # Offsets of words in the entry of an export.

@@ -39,6 +39,7 @@ def wrapper(key: str) -> str:
     numbers = [from_python(w, kind, obj, "slow") for kind, obj in zip(kinds, objects, strict=True)]
     state = _arrive(w, d)
     block = _begin(w, d, entry)
+    parked = _take(w, d)
     keep = w.value(f"icmp ne i64 {w.ours('i64', d, desk.KEEP)}, 0")
     w.emit(f"br i1 {keep}, label %go, label %free")
     w.start("free")
@@ -61,8 +62,9 @@ def wrapper(key: str) -> str:
     w.keep("i64", "0", d, desk.CALLED)
     w.keep("i64", "0", w.ours("ptr", d, desk.RUNNING), 0)
     w.keep("i64", "0", w.ours("ptr", d, desk.GATE), 0)
+    _put_back(w, d, parked)
     _give(w, given, values)
-    _finish(w, block, entry, status, list(zip(given, values, strict=True)), objects)
+    _finish(w, (block, entry, parked), status, list(zip(given, values, strict=True)), objects)
     w.start("slow")
     slow = w.ours("ptr", entry, desk.SLOW)
     w.emit(f"ret ptr {w.call('ptr', 'PyObject_Vectorcall', f'ptr {slow}', 'ptr %args', 'i64 %nargsf', 'ptr %names')}")
@@ -97,6 +99,31 @@ def _begin(w: Wrapper, d: str, entry: str) -> str:
     return block
 
 
+def _take(w: Wrapper, d: str) -> str:
+    """Have the execution that stands ready be the thread's, in the place of None. That execution, or null."""
+    parked = w.ours("ptr", d, desk.PARKED)
+    take, on = w.name(), w.name()
+    w.emit(f"br i1 {w.value(f'icmp eq ptr {parked}, null')}, label %{on}, label %{take}")
+    w.start(take)
+    w.keep("ptr", parked, d, desk.RUNS)
+    w.keep("ptr", w.kept(parked), w.ours("ptr", d, desk.HERE), 0)
+    w.jump(on)
+    w.start(on)
+    return parked
+
+
+def _put_back(w: Wrapper, d: str, parked: str) -> None:
+    """The call is over, and nobody has asked for its execution."""
+    back, on = w.name(), w.name()
+    w.emit(f"br i1 {w.value(f'icmp eq ptr {parked}, null')}, label %{on}, label %{back}")
+    w.start(back)
+    w.keep("i64", "0", d, desk.RUNS)
+    w.keep("ptr", w.api("None"), w.ours("ptr", d, desk.HERE), 0)
+    w.do("Py_DecRef", f"ptr {parked}")
+    w.jump(on)
+    w.start(on)
+
+
 def _give(w: Wrapper, kinds: list[str], values: list[str]) -> None:
     """Return the results: None, an object, or a tuple."""
     if not kinds:
@@ -120,10 +147,18 @@ def _give(w: Wrapper, kinds: list[str], values: list[str]) -> None:
 
 
 def _finish(
-    w: Wrapper, block: str, entry: str, status: str, results: list[tuple[str, str]], objects: list[str]
+    w: Wrapper, call: tuple[str, str, str], status: str, results: list[tuple[str, str]], objects: list[str]
 ) -> None:
     """Have Python do what is left: it gets the status and the arguments, and finds the results in the room."""
+    block, entry, parked = call
     w.start("finish")
+    none, on = w.name(), w.name()
+    w.emit(f"br i1 {w.value(f'icmp eq ptr {parked}, null')}, label %{on}, label %{none}")
+    w.start(none)
+    # Python puts None back where it was, and counts it once more.
+    w.do("Py_DecRef", f"ptr {w.api('None')}")
+    w.jump(on)
+    w.start(on)
     room = w.ours("ptr", block, abi.ARGS, INVARIANT)
     for i, (kind, value) in enumerate(results):
         wide, text = w.widened(KINDS[kind].type, value)
@@ -134,8 +169,8 @@ def _finish(
     first = w.field(args, 8)
     for i, obj in enumerate([number, *objects]):
         w.keep("ptr", obj, first, 8 * i)
-    call = w.ours("ptr", entry, desk.FINISH)
+    finish = w.ours("ptr", entry, desk.FINISH)
     count = f"i64 {len(objects) + 1 - _OFFSET}"
-    made = w.call("ptr", "PyObject_Vectorcall", f"ptr {call}", f"ptr {first}", count, "ptr null")
+    made = w.call("ptr", "PyObject_Vectorcall", f"ptr {finish}", f"ptr {first}", count, "ptr null")
     w.do("Py_DecRef", f"ptr {number}")
     w.emit(f"ret ptr {made}")

@@ -83,6 +83,8 @@ class Row:
     def odd(self, inside: int, *value: object) -> None:
         """The function raised something, or gave what isn't usual; `inside` as the desk had it."""
         image = self._image
+        if image.ways is not None and image.ways.called:
+            image.ways.board()
         ctx = image.running()
         if inside == 2 and image.ways is not None:
             image.ways.unsettle(ctx)

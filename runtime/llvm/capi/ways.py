@@ -11,9 +11,10 @@ import functools
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from ...exec.here import Here, here
+from ...exec.here import Here, current, here
 from ...exec.run import alight, board
 from ...exec.shadow import pointer_of
+from ...exec.state import State
 from ...instances.door import Door, Terms
 from ...instances.group import FREE, SHUT
 from ...types import F32, F64, I32, I64, FuncType
@@ -28,6 +29,7 @@ from .rows import Rows
 
 if TYPE_CHECKING:
     from ...exec.context import ExecContext
+    from ...exec.counters import Counters
     from ..image import Image
 
 _NUMBERS: Final = {I32: "i", I64: "l", F32: "f", F64: "d"}
@@ -81,7 +83,14 @@ class Way:
         image = self.ways.image
         ctx = self.ways.board() if self.ways.called else image.running()
         outcome = alight(ctx, functools.partial(image.alight, ctx, status, self.door.type))
-        return self.door.ended(ctx, outcome, args)
+        try:
+            return self.door.ended(ctx, outcome, args)
+        finally:
+            self.ways.park(ctx, self.door)
+
+    def told(self) -> None:
+        """What has been done without telling is counted."""
+        self.ways.tell()
 
     def close(self) -> None:
         """Calls go the long way from now on."""
@@ -98,6 +107,7 @@ class Ways:
         self._ways: dict[int, Way] = {}
         self._terms: Terms | None = None
         self._here: Here | None = None
+        self._parked: ExecContext | None = None
         self.rows = Rows(image)
         self._settled: list[tuple[int, int]] = []
         self._pointer = pointer_of(image.instance)
@@ -164,20 +174,45 @@ class Ways:
         """Make that execution."""
         words = self._words
         way = self._ways[words[desk.CALLED // 8]]
-        words[desk.CALLED // 8] = 0
+        words[desk.CALLED // 8] = words[desk.PARKED // 8] = 0
         self._gate.value = FREE
-        ctx: ExecContext = way.door.fresh()
+        ctx: ExecContext
+        if self._parked is None:
+            ctx = way.door.fresh()
+        else:
+            ctx = self._parked
+            ctx.state = State.READY
         board(ctx, self.image.instance)
         if self._pointer is not None and words[desk.POINTER // 8] != ctypes.addressof(_IGNORED):
             ctx.touched[self.image.instance] = (self._pointer, words[desk.POINTER_BEFORE // 8])
         self.image.board(ctx, words[desk.LEFT // 8])
         return ctx
 
+    def park(self, ctx: ExecContext, door: Door) -> None:
+        """A call that had its execution is over. The next one has an execution ready, which costs nothing as long as
+        nothing happens but host functions that are called straight."""
+        if ctx is self._parked and ctx.state is not State.READY:
+            ctx.parked, self._parked = False, None  # it did not come to a good end, and somebody may hold it
+        if self._parked is None:
+            if self._words[desk.HERE // 8] != api.slot(here(), "ctx") or current() is not None or door.terms() is None:
+                return
+            self._parked = door.fresh()
+            self._parked.parked = True
+        self._parked.state = State.RUNNING
+        self._parked.inside = self
+        self._words[desk.PARKED // 8] = id(self._parked)
+
+    def tell(self) -> None:
+        """Count what was called straight, in calls that are over."""
+        if self._parked is not None and not self.called:
+            self._count(self._parked.counters, 0)
+
     # Host functions called straight ---------------------------------------------------------------------------------
 
     def runs(self, ctx: ExecContext, keep: bool) -> tuple[int, int]:
         """This execution's code runs from now on, with Python's lock or without. What to put back afterwards."""
         words = self._words
+        self._count(ctx.counters, 0)
         before = words[desk.RUNS // 8], words[desk.KEEP // 8]
         words[desk.RUNS // 8], words[desk.KEEP // 8] = id(ctx), keep
         return before
@@ -189,17 +224,21 @@ class Ways:
 
     def tally(self, ctx: ExecContext) -> None:
         """Count the host functions that were called straight."""
+        self._count(ctx.counters, ctx.hosts)
+
+    def _count(self, counters: Counters, depth: int) -> None:
         count = self._words[desk.COUNT // 8]
         if count:
             self._words[desk.COUNT // 8] = 0
-            counters = ctx.counters
             counters.host_calls += count
             counters.host_entries += count
-            counters.host_depth = max(counters.host_depth, ctx.hosts)
+            counters.host_depth = max(counters.host_depth, depth)
 
     def settle(self, ctx: ExecContext) -> None:
         """Somebody looks, in a host function."""
         words = self._words
+        if self.called:
+            self.board()
         self.tally(ctx)
         if words[desk.INSIDE // 8] == 1:
             words[desk.INSIDE // 8] = 2
