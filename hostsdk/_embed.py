@@ -11,7 +11,6 @@ from typing import Any, Self, TypeAlias, cast
 from ._annotations import Place, guest_type
 from ._binding import Binding
 from ._engine import (
-    V128,
     ByType,
     Counters,
     Engine,
@@ -55,7 +54,7 @@ from ._outcomes import Returned, stopped
 from ._resource_kinds import load_resources
 from ._resources import ResourceTable
 from ._trace import Trace, implied
-from ._types import FuncRef, P, W, Wasm
+from ._types import Argument, FuncRef, P, W, Wasm
 
 #: What an import may be given as: another instance's exports, or the like by name.
 Imports: TypeAlias = Mapping[str, Mapping[str, object]]
@@ -245,7 +244,7 @@ class Instance:
     def call(
         self,
         name: str,
-        *args: int | float | V128,
+        *args: Argument,
         interrupt: Interrupt | None = None,
         timeout: float | None = None,
         steps: int | None = None,
@@ -265,7 +264,7 @@ class Instance:
             return export(*args)
         return export(*args, interrupt=interrupt, timeout=timeout, steps=steps)
 
-    def start(self, name: str, *args: int | float | V128) -> Execution:
+    def start(self, name: str, *args: Argument) -> Execution:
         """A call to be run step by step, kept and saved. Nothing has run yet. Raises MissingExport, TypeError,
         OverflowError and InstanceAbandoned."""
         self._check_usable()
@@ -274,7 +273,7 @@ class Instance:
     async def call_async(
         self,
         name: str,
-        *args: int | float | V128,
+        *args: Argument,
         interrupt: Interrupt | None = None,
         timeout: float | None = None,
         steps: int | None = None,

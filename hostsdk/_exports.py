@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from ._adaptor import lifting, lowering
 from ._engine import (
-    V128,
     Engine,
     ExecContext,
     Func,
@@ -23,6 +22,7 @@ from ._engine import (
 from ._engine import Returned as RuntimeReturned
 from ._execution import Execution
 from ._messages import Text
+from ._types import Argument
 
 if TYPE_CHECKING:
     from ._embed import Instance
@@ -56,7 +56,7 @@ class Export:
 
     def __call__(
         self,
-        *args: int | float | V128,
+        *args: Argument,
         interrupt: Interrupt | None = None,
         timeout: float | None = None,
         steps: int | None = None,
@@ -130,7 +130,7 @@ class _TracedExport(Export):
 
     def __call__(
         self,
-        *args: int | float | V128,
+        *args: Argument,
         interrupt: Interrupt | None = None,
         timeout: float | None = None,
         steps: int | None = None,

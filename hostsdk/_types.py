@@ -57,6 +57,9 @@ Wasm: TypeAlias = (
 if TYPE_CHECKING:
     from attrs import AttrsInstance
 
+#: What an export is called with, but for objects of the host's.
+Argument: TypeAlias = int | float | V128 | Struct | Array | WasmException | FuncHandle | None
+
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 P = ParamSpec("P")

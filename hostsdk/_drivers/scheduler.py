@@ -13,7 +13,6 @@ from typing import Any, Self
 from .._embed import Instance
 from .._engine import (
     SYSTEM_CLOCK,
-    V128,
     Agenda,
     Alarm,
     Clock,
@@ -32,6 +31,7 @@ from .._engine import (
 from .._execution import Execution
 from .._explain import Moment
 from .._outcomes import CallCancelled
+from .._types import Argument
 from .driver import Deadlock, GreenDriver, late
 from .queue import DrawnQueue, FairQueue, RunQueue
 from .reactor import Reactor
@@ -99,7 +99,7 @@ class Scheduler:
         self,
         instance: Instance,
         name: str,
-        *args: int | float | V128,
+        *args: Argument,
         priority: int = 0,
         timeout: float | None = None,
         interrupt: Interrupt | None = None,

@@ -63,7 +63,7 @@ class TestGuest:
         """A host module's state. Raises KeyError for one that the guest was not given."""
         return self.instance.state(host)
 
-    def call(self, name: str, *args: int | float) -> Any:
+    def call(self, name: str, *args: Any) -> Any:
         """Call an export; its result. Raises what `Instance.call` raises."""
         return self._carry_out(self, name, args)
 
@@ -121,7 +121,7 @@ class FakeGuest(TestGuest):
         a host function stands for the guest's own. Raises KeyError."""
         return self._indexes[name]
 
-    def call(self, name: str, *args: int | float) -> Any:
+    def call(self, name: str, *args: Any) -> Any:
         """Call a host function, `module.function`, with WebAssembly values as a guest passes them; its result.
 
         Raises what the function raises, KeyError for a name that is not there, and GuardError.

@@ -4,7 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from hostsdk import Context, HostModule, OutBuffer, StateError, Str, Trap, i32, u32
+from hostsdk import (
+    BlockingContext,
+    Context,
+    ExternRef,
+    HostModule,
+    I31Ref,
+    OutBuffer,
+    StateError,
+    Str,
+    Struct,
+    StructRef,
+    Trap,
+    TypedFuncRef,
+    i32,
+    u32,
+)
 from hostsdk.testing import FakeGuest, GuardError
 
 kv: HostModule[dict[str, bytes]] = HostModule("kv", state=lambda: {"name": b"hello"})
@@ -67,3 +82,24 @@ def test_memory_ends() -> None:
             guest.alloc(1 << 16)
     with pytest.raises(ValueError, match="1 to 127 pages"):
         FakeGuest(kv, pages=0)
+
+
+def test_references_are_passed() -> None:
+    """Functions with references of all kinds can be tried; one that stands for the guest's is another host function."""
+    made = HostModule("h")
+
+    @made.restartable
+    def twice(ctx: BlockingContext, f: TypedFuncRef[[i32], i32], g: TypedFuncRef[[StructRef], None] | None) -> i32:
+        return ctx.call(f, ctx.call(f, 1))
+
+    @made.function
+    def more(ctx: Context, n: i32) -> i32:
+        return n + 10
+
+    @made.function
+    def back(ctx: Context, n: I31Ref, it: ExternRef, point: Struct | None) -> ExternRef:
+        return it if point is None else n
+
+    with FakeGuest(made) as guest:
+        assert guest.call("h.twice", guest.instance.exports["h.more"].func, None) == 21
+        assert guest.call("h.back", 5, thing := object(), None) is thing
