@@ -217,9 +217,10 @@ def overshoot() -> Iterator[Row]:
     """By how much a sleep is too long."""
     over = []
     with Scheduler() as scheduler:
+        instance = _instance()
         for ms in [3, 5, 7, 11] * 10:
             begun = time.perf_counter()
-            scheduler.join(scheduler.spawn(_instance(), "nap", ms))
+            scheduler.join(scheduler.spawn(instance, "nap", ms))
             over.append(time.perf_counter() - begun - ms / 1000)
     middle = statistics.median(over) * 1e6
     bare = []

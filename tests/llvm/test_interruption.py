@@ -10,7 +10,7 @@ from runtime import At, Every, Never, Returned, Store, control, lean, snapshot
 from runtime.exec.state import Suspended
 from tests.llvm.kernels import CALLS, SOURCE
 from tests.support.guests import modules_of, nothing, resume_all
-from tests.support.native import EAGER, Native, c, code_of, engine, needs_native
+from tests.support.native import EAGER, Native, c, code_of, engine, needs_native, text
 
 pytestmark = needs_native
 
@@ -49,6 +49,28 @@ def test_again_and_again(name: str, amount: int, every: int) -> None:
     """3: suspended at each k-th check point, however often, a call makes progress and gives the same."""
     guest = Native(c(SOURCE), injector=Every(every))
     assert (guest.outcome(name, amount), guest.picture()) == undisturbed(name, amount)
+
+
+#: Two branches lead back to the loop.
+FORKED = """(func (export "f") (param $n i32) (result i32) (local $sum i32)
+  (loop $more
+    (local.set $n (i32.sub (local.get $n) (i32.const 1)))
+    (br_if $more (i32.and (local.get $n) (i32.const 1)))
+    (local.set $sum (i32.add (local.get $sum) (local.get $n)))
+    (br_if $more (local.get $n)))
+  (local.get $sum))"""
+
+
+def test_a_loop_with_two_ways_back() -> None:
+    """3 and 4: gone on with at a loop's header, where its requests are looked for, too, machine code comes to the next
+    check point, each time."""
+    guest = Native(text(FORKED), injector=Every(1))
+    ctx = guest.func("f").start(40)
+    outcome = control.run(ctx)
+    for _ in range(60):
+        if isinstance(outcome, Suspended):
+            outcome = control.run(ctx)
+    assert outcome == Returned((380,))
 
 
 @pytest.mark.slow
