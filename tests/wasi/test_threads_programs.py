@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hostsdk import Context, Engine, EngineConfig, HostModule, Module, Process
+from hostsdk import Context, Engine, EngineConfig, GreenThreads, HostModule, Module, Process, Scheduler, SnapshotError
 from hostsdk.testing import Every, Injector, Randomly
 from hostsdk.wasi import threads, wasi
 from runtime.exec import cluster
@@ -131,3 +131,35 @@ def test_random_requests() -> None:
     """Behaviour 80: schedules of random requests end, and leave nothing behind; `python -m tests.wasi.campaign_threads`
     runs as many as one likes."""
     in_thread(lambda: campaign_threads.run(range(1_000_000, 1_000_150))).result(PATIENCE * 4)
+
+
+_SAVED = """(module (import "env" "memory" (memory 1 1 shared)) (export "memory" (memory 0))
+  (import "wasi" "thread-spawn" (func $spawn (param i32) (result i32)))
+  (import "h" "save" (func $save))
+  (func (export "wasi_thread_start") (param i32 i32)
+    (call $save)
+    (i32.atomic.store (i32.const 4) (i32.const 1))
+    (drop (memory.atomic.notify (i32.const 4) (i32.const 1))))
+  (func (export "run") (result i32)
+    (drop (call $spawn (i32.const 0)))
+    (memory.atomic.wait32 (i32.const 4) (i32.const 0) (i64.const -1))))"""
+
+
+def test_a_thread_of_several_can_t_be_saved() -> None:
+    """75: an execution whose memory another instance has, too, is refused, says why, and goes on."""
+    host = HostModule("h")
+    said: list[str] = []
+
+    @host.function
+    def save(ctx: Context[None]) -> None:
+        main = running._live[0]._execution
+        assert main is not None
+        with pytest.raises(SnapshotError) as caught:
+            main.save()
+        said.append(str(caught.value))
+
+    with Scheduler(seed=1) as scheduler:
+        spawner = GreenThreads(scheduler)
+        with Process(Module.from_bytes(wat(_SAVED)), [threads(), host], spawner=spawner) as running:
+            assert running.run("run") in (0, 1)
+    assert len(said) == 1
