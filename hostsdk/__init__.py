@@ -65,6 +65,7 @@ from ._engine import (
     UnsupportedError,
     WasmError,
     WasmException,
+    lean,
     parse_features,
 )
 from ._engine import TagInst as ExceptionTag
@@ -276,6 +277,7 @@ __all__ = [
     "i64",
     "installed_hosts",
     "isize",
+    "lean",
     "load_host",
     "parse_features",
     "sleep",

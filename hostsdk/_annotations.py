@@ -386,9 +386,7 @@ def _record(cls: type, place: Place, within: Within) -> Record:
     own = Forward(cls)
     within = {**within, cls: own}
     fields: list[tuple[str, str, Cell]] = []
-    import attrs  # only by those who have such classes
-
-    for field in attrs.fields(cls):
+    for field in cls.__attrs_attrs__:  # type: ignore[attr-defined]  # it is a record
         inner = lean.evolve(place, field=f"{cls.__name__}.{field.name}")
         fields.append((field.name, field.alias or field.name, cell_of(hints[field.name], inner, within)))
     if not fields:

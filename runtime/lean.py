@@ -14,7 +14,7 @@ from collections.abc import Callable
 from operator import attrgetter
 from reprlib import recursive_repr
 from types import CellType, FunctionType
-from typing import TYPE_CHECKING, Any, Final, TypeVar, dataclass_transform, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar, dataclass_transform, overload
 
 if TYPE_CHECKING:
     from inspect import Signature
@@ -113,6 +113,15 @@ def frozen(
         return _made(cls, True, eq, repr, slots, kw_only)
 
     return make if cls is None else make(cls)
+
+
+class Record:
+    """A base for those that are given to the guest, or taken from it: tells type checkers what `define` and `frozen`
+    add, by the name that attrs has for it."""
+
+    __slots__ = ()
+    if TYPE_CHECKING:
+        __attrs_attrs__: ClassVar[Any]
 
 
 def is_record(cls: type) -> bool:

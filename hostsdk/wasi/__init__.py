@@ -34,11 +34,9 @@ from .saving import load, save
 from .state import WasiState
 from .threads import threads
 from .types import FileType, Rights, Whence
-from .unstable import complete, old_host
 
 #: The files whose functions are registered with `host` when they are imported.
 _FAMILIES = (_args, _clock, _environ, _fd, _fd_dir, _file, _io, _path, _poll, _proc, _random, _sched, _sock)
-complete()
 
 
 def preview1(config: WasiConfig | None = None) -> HostModule[WasiState]:
@@ -49,6 +47,8 @@ def preview1(config: WasiConfig | None = None) -> HostModule[WasiState]:
 
 def unstable(config: WasiConfig | None = None) -> HostModule[WasiState]:
     """The same for the older `wasi_unstable`."""
+    from .unstable import old_host  # few programs are that old
+
     return _with(old_host, config or WasiConfig())
 
 

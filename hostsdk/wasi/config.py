@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
-import attrs
+from hostsdk import lean
 
 from .fs.base import Directory, File, Listener
 from .fs.stdio import ByteQueue
@@ -17,7 +18,7 @@ from .fs.stdio import ByteQueue
 Stream: TypeAlias = "str | bytes | bytearray | int | ByteQueue | File | Callable[..., Any] | Any"
 
 
-@attrs.frozen
+@lean.frozen
 class Preopen:
     """A directory for the guest: a path of the host's or a `Directory`; with `read_only`, nothing beneath it can be
     changed through it."""
@@ -44,7 +45,7 @@ def _args(args: Iterable[str | bytes]) -> tuple[bytes, ...]:
     return tuple(_bytes(arg) for arg in args)
 
 
-def _env(env: Mapping[str, str] | Iterable[tuple[str, str]]) -> tuple[tuple[bytes, bytes], ...]:
+def _env(env: Mapping[str, str] | Iterable[tuple[str | bytes, str | bytes]]) -> tuple[tuple[bytes, bytes], ...]:
     pairs = env.items() if isinstance(env, Mapping) else env
     made = tuple((_bytes(name), _bytes(value)) for name, value in pairs)
     for name, _ in made:
@@ -64,24 +65,42 @@ def _preopens(
     return tuple(made)
 
 
-def _listen(given: Iterable[socket.socket | Listener]) -> tuple[socket.socket | Listener, ...]:
-    return tuple(given)
-
-
-@attrs.frozen(kw_only=True)
+@lean.frozen
 class WasiConfig:
-    """What a guest is given. Immutable; use `attrs.evolve`. Text is encoded as file names are."""
+    """What a guest is given. Immutable; use `lean.evolve`. Text is encoded as file names are."""
 
     #: The program's arguments, its name first.
-    args: Sequence[bytes] = attrs.field(default=(), converter=_args)
+    args: Sequence[bytes]
     #: Environment variables.
-    env: Sequence[tuple[bytes, bytes]] = attrs.field(default=(), converter=_env)
+    env: Sequence[tuple[bytes, bytes]]
     #: Directories by the name that the guest knows them by; they get the descriptors from 3 on, in order.
-    preopens: Sequence[tuple[bytes, Preopen]] = attrs.field(default=(), converter=_preopens)
+    preopens: Sequence[tuple[bytes, Preopen]]
     #: Sockets that listen, and get the descriptors after the directories. They stay the embedder's to close.
-    listen: Sequence[socket.socket | Listener] = attrs.field(default=(), converter=_listen)
-    stdin: Stream = "inherit"
-    stdout: Stream = "inherit"
-    stderr: Stream = "inherit"
+    listen: Sequence[socket.socket | Listener]
+    stdin: Stream
+    stdout: Stream
+    stderr: Stream
     #: Gives that many random bytes; or a seed, and then the guest gets the same bytes in each run.
-    random: Callable[[int], bytes] | int = os.urandom
+    random: Callable[[int], bytes] | int
+
+    def __init__(
+        self,
+        *,
+        args: Iterable[str | bytes] = (),
+        env: Mapping[str, str] | Iterable[tuple[str | bytes, str | bytes]] = (),
+        preopens: Mapping[str, PreopenSource] | Iterable[tuple[str | bytes, PreopenSource]] = (),
+        listen: Iterable[socket.socket | Listener] = (),
+        stdin: Stream = "inherit",
+        stdout: Stream = "inherit",
+        stderr: Stream = "inherit",
+        random: Callable[[int], bytes] | int = os.urandom,
+    ) -> None:
+        fill = partial(object.__setattr__, self)
+        fill("args", _args(args))
+        fill("env", _env(env))
+        fill("preopens", _preopens(preopens))
+        fill("listen", tuple(listen))
+        fill("stdin", stdin)
+        fill("stdout", stdout)
+        fill("stderr", stderr)
+        fill("random", random)

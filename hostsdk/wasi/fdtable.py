@@ -16,9 +16,7 @@ import heapq
 import threading
 from collections.abc import Iterable
 
-import attrs
-
-from hostsdk import Notifier
+from hostsdk import Notifier, lean
 
 from .errno import NotCapable, bad_fd, fault
 from .fs.base import File, Name
@@ -28,7 +26,7 @@ from .types import FdFlags, Fdstat, Rights
 LIMIT = 4096
 
 
-@attrs.define(eq=False)
+@lean.define(eq=False)
 class Descriptor:
     """An open file as the guest has it."""
 
@@ -49,7 +47,7 @@ class Descriptor:
     #: Never given out twice in a table.
     identity: int = 0
     #: Tells that the descriptor was closed, to whoever waits in a call that uses it.
-    closed: Notifier = attrs.field(factory=Notifier)
+    closed: Notifier = lean.field(factory=Notifier)
 
     @property
     def nonblock(self) -> bool:
@@ -85,21 +83,21 @@ class Descriptor:
         return Fdstat(self.file.type, self.flags, self.rights, self.inheriting)
 
 
-@attrs.define(eq=False)
+@lean.define(eq=False)
 class FdTable:
     """The descriptors of one instance, or of several that share them. A new one gets the lowest free number."""
 
-    _by_number: dict[int, Descriptor] = attrs.field(factory=dict)
-    _by_identity: dict[int, Descriptor] = attrs.field(factory=dict)
+    _by_number: dict[int, Descriptor] = lean.field(factory=dict)
+    _by_identity: dict[int, Descriptor] = lean.field(factory=dict)
     #: The last identity that was given out.
     _last: int = 0
     #: Numbers below `_next` that are free, as a heap.
-    _free: list[int] = attrs.field(factory=list)
+    _free: list[int] = lean.field(factory=list)
     _next: int = 0
     #: Numbers that are taken for descriptors still to come.
     _reserved: int = 0
     limit: int = LIMIT
-    _lock: threading.Lock = attrs.field(factory=threading.Lock)
+    _lock: threading.Lock = lean.field(factory=threading.Lock)
 
     def reserve(self) -> int:
         """Take the lowest free number, for `fill` or `give_back`. Raises EMFILE."""

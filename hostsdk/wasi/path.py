@@ -11,7 +11,7 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import attrs
+from hostsdk import lean
 
 from .errno import fault, invalid
 from .fs.base import Directory
@@ -25,7 +25,7 @@ LINKS = 40
 DEEPEST = 128
 
 
-@attrs.frozen
+@lean.frozen
 class Place:
     """A name in an open directory: what a path means. The name is `.` where the path means the directory itself."""
 

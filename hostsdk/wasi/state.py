@@ -6,9 +6,7 @@ import hashlib
 import threading
 from typing import Any, TypeAlias
 
-import attrs
-
-from hostsdk import BlockingContext, Clock, Context
+from hostsdk import BlockingContext, Clock, Context, lean
 
 from .config import WasiConfig
 from .fdtable import Descriptor, FdTable
@@ -45,19 +43,19 @@ class SeededRandom:
         return bytes(found[skip : skip + size])
 
 
-@attrs.define(eq=False)
+@lean.define(eq=False)
 class WasiState:
     """Descriptors, clock and random source of one instance."""
 
     config: WasiConfig
-    fds: FdTable = attrs.field(factory=FdTable)
+    fds: FdTable = lean.field(factory=FdTable)
     random: Any = None
     #: Where the guest's monotonic clock has come.
     reached: int = 0
     #: What it is read from, once the guest runs, and when that would have shown 0.
     _clock: Clock | None = None
     _base: float = 0.0
-    _lock: threading.Lock = attrs.field(factory=threading.Lock, repr=False)
+    _lock: threading.Lock = lean.field(factory=threading.Lock, repr=False)
 
     @classmethod
     def of(cls, config: WasiConfig) -> WasiState:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import enum
 
-import attrs
-
-from hostsdk import u8, u16, u32, u64
+from hostsdk import lean, u8, u16, u32, u64
 
 
 class Rights:
@@ -145,8 +143,8 @@ ABSTIME = 1
 HANGUP = 1
 
 
-@attrs.frozen
-class Fdstat:
+@lean.frozen
+class Fdstat(lean.Record):
     """A descriptor's state (`fdstat`)."""
 
     filetype: u8
@@ -155,16 +153,16 @@ class Fdstat:
     rights_inheriting: u64
 
 
-@attrs.frozen
-class Prestat:
+@lean.frozen
+class Prestat(lean.Record):
     """What a preopened descriptor is (`prestat`): a directory, with the length of its name."""
 
     tag: u8
     name_len: u32
 
 
-@attrs.frozen
-class Filestat:
+@lean.frozen
+class Filestat(lean.Record):
     """What is known of a file (`filestat`). Times are in nanoseconds."""
 
     dev: u64
@@ -177,8 +175,8 @@ class Filestat:
     ctim: u64
 
 
-@attrs.frozen
-class OldFilestat:
+@lean.frozen
+class OldFilestat(lean.Record):
     """The same as `wasi_unstable` has it: links are counted in 32 bits."""
 
     dev: u64

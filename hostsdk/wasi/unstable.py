@@ -71,9 +71,12 @@ def _old(found: Filestat) -> OldFilestat:
     )  # fmt: skip
 
 
-def complete() -> None:
-    """Register what preview1 has and this module does not say otherwise. Called once, when all of it is known."""
+def _complete() -> None:
+    """Register what preview1 has and this module does not say otherwise."""
     for name, spec in host.functions.items():
         if name not in old_host.functions:
             decorate = old_host.function if spec.style.value == "plain" else old_host.restartable
             decorate(spec.fn)
+
+
+_complete()

@@ -11,15 +11,13 @@ import errno
 from collections.abc import Hashable, Sequence
 from typing import Any
 
-import attrs
-
-from hostsdk import Notifier, SnapshotError
+from hostsdk import Notifier, SnapshotError, lean
 
 from ..errno import bad_fd, fault
 from ..types import FdFlags, Filestat, FileType, Rights, Whence
 
 
-@attrs.frozen
+@lean.frozen
 class Sources:
     """What tells that a file may have become ready. None of both: it always is."""
 
@@ -27,7 +25,7 @@ class Sources:
     wakes: Sequence[Notifier] = ()
 
 
-@attrs.frozen
+@lean.frozen
 class Ready:
     """A file is ready: how many bytes there are to be had at least, and whether the other side has hung up."""
 
@@ -140,7 +138,7 @@ class File:
         """Become what `save` gave data of. Raises SnapshotError."""
 
 
-@attrs.frozen
+@lean.frozen
 class Opening:
     """How a file is to be opened."""
 
@@ -155,7 +153,7 @@ class Opening:
     flags: int = 0
 
 
-@attrs.frozen
+@lean.frozen
 class Name:
     """A name in a directory."""
 

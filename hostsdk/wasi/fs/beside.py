@@ -10,9 +10,7 @@ import os
 import threading
 from collections.abc import Callable, Hashable
 
-import attrs
-
-from hostsdk import Notifier
+from hostsdk import Notifier, lean
 
 #: Bytes that are fetched at a time.
 _CHUNK = 1 << 20
@@ -20,7 +18,7 @@ _CHUNK = 1 << 20
 _KEPT = 16
 
 
-@attrs.frozen
+@lean.frozen
 class Outcome:
     """Work that has been done, and what it raised."""
 

@@ -16,9 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeAlias, TypeVar
 
-import attrs
-
-from hostsdk import SnapshotError
+from hostsdk import SnapshotError, lean
 
 from ..errno import fault, invalid
 from ..types import FdFlags, Filestat, FileType, Rights, Whence
@@ -55,14 +53,14 @@ def _whole(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P]
     return alone
 
 
-@attrs.frozen
+@lean.frozen
 class Link:
     """A symbolic link."""
 
     target: str
 
 
-@attrs.define(eq=False)
+@lean.define(eq=False)
 class Node:
     """A file, directory or symbolic link."""
 
@@ -73,8 +71,8 @@ class Node:
     ctim: int
     nlink: int = 1
     #: What a file holds, or where a link points.
-    data: bytearray = attrs.field(factory=bytearray)
-    names: dict[bytes, Node] = attrs.field(factory=dict)
+    data: bytearray = lean.field(factory=bytearray)
+    names: dict[bytes, Node] = lean.field(factory=dict)
     #: How often it is open.
     opens: int = 0
 

@@ -10,9 +10,7 @@ import errno
 from collections.abc import Callable
 from typing import TypeVar
 
-import attrs
-
-from hostsdk import Stored, u16, u32, u64
+from hostsdk import Stored, lean, u16, u32, u64
 
 from ..errno import fault, invalid
 from ..fdtable import Descriptor
@@ -24,7 +22,7 @@ from .iovec import Buffers, buffers, gather, scatter, total
 T = TypeVar("T")
 
 
-@attrs.frozen
+@lean.frozen
 class Use:
     """A descriptor as a call has it in its record."""
 

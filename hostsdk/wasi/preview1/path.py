@@ -6,9 +6,7 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import attrs
-
-from hostsdk import Bytes, OutBuffer, Stored, u16, u32, u64
+from hostsdk import Bytes, OutBuffer, Stored, lean, u16, u32, u64
 
 from ..errno import NotCapable, fault, invalid
 from ..fdtable import Descriptor
@@ -161,7 +159,7 @@ def path_unlink_file(ctx: Ctx, fd: u32, path: Bytes) -> u16:
     return 0
 
 
-@attrs.frozen
+@lean.frozen
 class _Request:
     """The arguments of a `path_open`."""
 
@@ -239,7 +237,7 @@ def _file(parent: Descriptor, root: Directory, request: _Request) -> File:
     with resolved(root, request.path, follow=request.follow and not (how.create and how.exclusive)) as place:
         if place.slash and how.create:
             raise fault(errno.EISDIR)
-        how = attrs.evolve(how, directory=how.directory or place.slash)
+        how = lean.evolve(how, directory=how.directory or place.slash)
         return _open_to_read(place, how) if parent.read_only else place.directory.open(place.name, how)
 
 
@@ -255,4 +253,4 @@ def _open_to_read(place: Place, how: Opening) -> File:
     if how.truncate or (how.write and not how.directory):
         place.directory.find(place.name)  # ENOENT comes first
         raise fault(errno.EROFS)
-    return place.directory.open(place.name, attrs.evolve(how, create=False))
+    return place.directory.open(place.name, lean.evolve(how, create=False))

@@ -5,11 +5,9 @@ from __future__ import annotations
 import errno
 import struct
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
-import attrs
-
-from hostsdk import Notifier, Stored, u16, u32
+from hostsdk import Notifier, Stored, lean, u16, u32
 
 from ..errno import fault, invalid, number_of
 from ..fs.base import Ready
@@ -32,8 +30,7 @@ Row: TypeAlias = "tuple[int, int, int, int, int, int]"
 Event: TypeAlias = "tuple[int, int, int, int, int]"
 
 
-@attrs.frozen
-class Subscription:
+class Subscription(NamedTuple):
     """One subscription, as it was when the call began: `at` is a time in nanoseconds on its clock's scale; `identity`
     that of a descriptor, or 0 where there was none, and then `error` says why."""
 
@@ -62,7 +59,7 @@ def poll(ctx: BlockingCtx, subs: int, out: int, count: int, size: int, parse: Ca
         require(ctx, out, _EVENT.size * count, 8)
         if not 0 < count <= MOST:
             raise invalid(f"{count} subscriptions")
-        return [attrs.astuple(_subscription(ctx, *row)) for row in parse(ctx.memory.read(subs, size * count))]
+        return [tuple(_subscription(ctx, *row)) for row in parse(ctx.memory.read(subs, size * count))]
 
     wanted = [Subscription(*row) for row in ctx.once(read)]
 
@@ -165,12 +162,12 @@ def _expired(ctx: BlockingCtx, wanted: Subscription) -> bool:
     return True
 
 
-@attrs.define
+@lean.define
 class _Sources:
-    readable: list[int] = attrs.field(factory=list)
-    writable: list[int] = attrs.field(factory=list)
+    readable: list[int] = lean.field(factory=list)
+    writable: list[int] = lean.field(factory=list)
     #: Never empty: for a wait for clocks alone nothing is tried in between.
-    wakes: list[Notifier] = attrs.field(factory=lambda: [Notifier()])
+    wakes: list[Notifier] = lean.field(factory=lambda: [Notifier()])
 
 
 def _sources(state: WasiState, wanted: Iterable[Subscription]) -> _Sources | None:
