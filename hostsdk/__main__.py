@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .cli.main import start
+from .cli.start import start
 
 start()

@@ -13,7 +13,7 @@ import click
 from hostsdk import ExtensionError, Feature, FuncType, HostModule, InstalledHost, installed_hosts
 from runtime import Module, UnsupportedError, interpreted
 
-from .run_options import Plan
+from .run_plan import Plan
 from .run_process import Ended, opened
 from .run_report import plain, tell
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import signal
 from typing import Final
 
 import click
@@ -46,11 +45,3 @@ class LazyGroup(click.Group):
 @click.version_option(package_name="hostsdk", prog_name="hostsdk")
 def main() -> None:
     """Run WebAssembly modules that can be interrupted, saved and resumed at any point."""
-
-
-def start() -> None:
-    """The command as a process of its own."""
-    # As long as there is nothing to clean up, Ctrl-C ends it like any other program, without a traceback.
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-    main(prog_name="hostsdk")

@@ -7,16 +7,8 @@ from contextlib import ExitStack
 
 import click
 
-from .run_options import (
-    Advertised,
-    Directory,
-    HostName,
-    Plan,
-    complete_hosts,
-    directories,
-    host_names,
-    settings,
-)
+from .run_options import complete_hosts, directories, host_names, settings
+from .run_plan import Advertised, Directory, HostName, Plan
 
 
 @click.command("repl")

@@ -8,22 +8,8 @@ import click
 
 from hostsdk import Feature, Limits
 
-from .run_options import (
-    TIERS,
-    Advertised,
-    Directory,
-    HostName,
-    Plan,
-    Tier,
-    addresses,
-    complete_hosts,
-    directories,
-    duration,
-    features,
-    host_names,
-    settings,
-    size,
-)
+from .run_options import addresses, complete_hosts, directories, duration, features, host_names, settings, size
+from .run_plan import TIERS, Advertised, Directory, HostName, Plan, Tier
 from .run_process import run
 
 _LIMITS = Limits()

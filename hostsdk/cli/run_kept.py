@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from hostsdk import Engine, Execution, HostModule, Module, SnapshotError, Trace
 
-from .run_options import Plan
+from .run_plan import Plan
 
 T = TypeVar("T")
 

@@ -1,85 +1,21 @@
-"""What `hostsdk run` is asked to do, and the words of its command line."""
+"""The words of `hostsdk run`'s command line."""
 
 from __future__ import annotations
 
 import os
 import re
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
 import click
 
-from hostsdk import ExtensionError, Feature, InstalledHost, Limits, find_host, installed_hosts, parse_features
-from runtime import lean
+from hostsdk import ExtensionError, Feature, find_host, installed_hosts, parse_features
+
+from .run_plan import Advertised, Directory, HostName
 
 _DURATION: Final = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ms|s|m|h)?")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _SIZE: Final = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB)?")
 _BYTES: Final = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
-
-
-Tier: TypeAlias = Literal["auto", "interpreter", "native"]
-#: Names for `--tier`, the usual one first.
-TIERS: Final[tuple[Tier, ...]] = ("auto", "interpreter", "native")
-
-
-@lean.frozen
-class HostName:
-    """Where a host module is found: the Python module, and the attribute in it."""
-
-    module: str
-    attribute: str
-
-    def __str__(self) -> str:
-        return f"{self.module}:{self.attribute}"
-
-
-@lean.frozen
-class Advertised:
-    """A host module of an installed package, and its option."""
-
-    host: InstalledHost
-    option: str | None = None
-
-
-@lean.frozen
-class Directory:
-    """A directory for the guest, and the name that it knows it by."""
-
-    path: str
-    guest: str
-    read_only: bool = False
-
-
-@lean.frozen
-class Plan:
-    """A command line, understood. Nothing has been opened."""
-
-    file: str
-    args: tuple[str, ...] = ()
-    env: tuple[tuple[str, str], ...] = ()
-    dirs: tuple[Directory, ...] = ()
-    #: Addresses to listen on, host and port.
-    listen: tuple[tuple[str, int], ...] = ()
-    hosts: tuple[HostName | Advertised, ...] = ()
-    #: The export to call; None for a command's `_start`.
-    invoke: str | None = None
-    #: Seconds for everything: loading, start function, run.
-    timeout: float | None = None
-    limits: Limits = lean.field(factory=Limits)
-    #: What modules may use; None for all that there is.
-    features: Feature | None = None
-    #: What executes functions.
-    tier: Tier = "auto"
-    #: Whether each host call is told; where the time line is written to.
-    trace: bool = False
-    trace_file: str | None = None
-    #: Whether each function is checked only when it is first called.
-    lazy: bool = False
-    #: How the threads of a program that has some are run.
-    threads: str = "os"
-    #: Where the execution is kept that a time limit or Ctrl-C stops; where one is that is to go on.
-    save: str | None = None
-    load: str | None = None
 
 
 # What follows reads an option's text; click calls each with the option that it is for, for the error's sake.
@@ -130,9 +66,7 @@ def settings(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...])
     return tuple(found.items())
 
 
-def host_names(
-    ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]
-) -> tuple[HostName | Advertised, ...]:
+def host_names(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> tuple[HostName | Advertised, ...]:
     """`NAME` or `NAME=OPTION` for a host module of an installed package, `package.module:attribute` for any other."""
     found: list[HostName | Advertised] = []
     for text in texts:

@@ -38,7 +38,7 @@ from hostsdk import (
 from runtime import lean
 
 from .run_kept import CantSave, left, load, save
-from .run_options import Advertised, HostName, Plan
+from .run_plan import Advertised, HostName, Plan
 from .run_report import describe, innermost_host, tell, tell_line, tell_traceback
 from .run_signals import Signals, Stopped, die
 from .run_threads import process, threaded

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from hostsdk import Engine, GreenThreads, HostModule, Module, OsThreads, Process, Spawner, Trace
 
-from .run_options import Plan
+from .run_plan import Plan
 
 #: What `--threads` takes.
 SPAWNERS: Final[dict[str, Callable[[], Spawner]]] = {"os": OsThreads, "green": GreenThreads}

@@ -450,7 +450,7 @@ def test_the_current_folder_comes_last(room: Path, tmp_path: Path) -> None:
     (tmp_path / "blocking.py").write_text(HOST)
     (tmp_path / "string.py").write_text("raise RuntimeError('not me')\n")
     shutil.copy(room / "guest.wasm", tmp_path)
-    script = "import sys; sys.path.remove(''); sys.argv[0] = 'hostsdk'; from hostsdk.cli.main import start; start()"
+    script = "import sys; sys.path.remove(''); sys.argv[0] = 'hostsdk'; from hostsdk.cli.start import start; start()"
     with start(*options("guest.wasm"), cwd=tmp_path, command=[COMMAND[0], "-c", script]) as process:
         done = process.finish()
     assert (done.status, done.out, done.err) == (0, "ready\nclosed\n", "")
