@@ -3,16 +3,13 @@
 This is the door for authors of host functions and for embedders.
 """
 
-import logging as _logging
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from ._blocking import block_until, sleep
 from ._blocking import check_interrupt_op as check_interrupt
 from ._callback import call, tail_call
 from ._context import BlockingContext, Context, Progress
-from ._drivers.green import GreenThreads
-from ._drivers.pool import SchedulerPool
-from ._drivers.scheduler import Deadlock, Scheduler
-from ._drivers.tasks import Task, TaskState
 from ._embed import Export, Exports, Instance
 from ._engine import (
     V128,
@@ -140,8 +137,28 @@ from ._types import (
     usize,
 )
 
-# A library says nothing unless it is asked: loggers are `hostsdk.*`.
-_logging.getLogger("hostsdk").addHandler(_logging.NullHandler())
+if TYPE_CHECKING:
+    from ._drivers.green import GreenThreads
+    from ._drivers.pool import SchedulerPool
+    from ._drivers.scheduler import Deadlock, Scheduler
+    from ._drivers.tasks import Task, TaskState
+
+#: What is imported when somebody asks for it: most programs run one thing at a time.
+_LATER = {
+    "Deadlock": "scheduler",
+    "GreenThreads": "green",
+    "Scheduler": "scheduler",
+    "SchedulerPool": "pool",
+    "Task": "tasks",
+    "TaskState": "tasks",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"._drivers.{_LATER[name]}", __name__), name)
+
 
 __all__ = [
     "ERRNO_NEGATIVE",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -17,6 +16,7 @@ from ._engine import (
     HostFrame,
     Interrupt,
     Limits,
+    Log,
     SnapshotError,
     State,
     StateError,
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 #: What executions come to, at DEBUG.
-_log = logging.getLogger("hostsdk.execution")
+_log = Log("hostsdk.execution")
 
 
 class Execution:
@@ -96,7 +96,7 @@ class Execution:
         return self.run(interrupt=interrupt, timeout=timeout, steps=steps)
 
     def _convert(self, outcome: object) -> Outcome:
-        if _log.isEnabledFor(logging.DEBUG):
+        if _log.detailed:
             _log.debug("%s(%s): %s", self.name, ", ".join(map(repr, self.args)), outcome)
         match outcome:
             case RuntimeReturned(values):

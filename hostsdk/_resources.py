@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import secrets
+import os
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -43,7 +43,7 @@ class ResourceTable:
     _lock: threading.RLock = lean.field(factory=threading.RLock, repr=False)
     # No other table of any process gives out the same: a saved call that looked up what is closed by now must not find
     # an object of the table that it is loaded into.
-    _identities: Iterator[int] = lean.field(factory=lambda: itertools.count(secrets.randbits(62)))
+    _identities: Iterator[int] = lean.field(factory=lambda: itertools.count(int.from_bytes(os.urandom(8)) >> 2))
 
     def add(self, value: object, *, close: Callable[[Any], object] | None = None, owner: str | None = None) -> int:
         """Keep `value`; its number. `close` is called with it when it is closed, by `close` or with the instance.

@@ -10,7 +10,6 @@ How a thread is run is a `Spawner`'s business: `OsThreads` gives each a thread o
 from __future__ import annotations
 
 import heapq
-import logging
 import threading
 from collections.abc import Generator, Sequence
 from typing import Any, Protocol, Self
@@ -25,6 +24,7 @@ from ._engine import (
     Injected,
     Interrupt,
     Limits,
+    Log,
     Memory,
     MemoryType,
     Preempted,
@@ -43,7 +43,7 @@ from ._module import HostModule
 from ._outcomes import Outcome, Returned, Suspended, stopped
 from ._trace import Trace
 
-_log = logging.getLogger("hostsdk.threads")
+_log = Log("hostsdk.threads")
 _LIMITS = Limits()
 #: Threads of one process at once, the main one included.
 MOST = 4096

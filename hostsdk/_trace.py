@@ -6,7 +6,6 @@ instance is made.
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from ._engine import (
     ExecContext,
     FuncType,
     HostFrame,
+    Log,
     RuntimeInstance,
     Unwind,
     Value,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 Sink: TypeAlias = Callable[[str], object]
 #: Characters of a value that are shown.
 _MOST = 60
-_log = logging.getLogger("hostsdk.calls")
+_log = Log("hostsdk.calls")
 
 
 @lean.frozen
@@ -128,7 +128,7 @@ class Trace:
 
 def implied() -> Trace | None:
     """The trace of instances for which none was asked: to the logger `hostsdk.calls`, where that is at DEBUG."""
-    return Trace(_log.debug, keep=False) if _log.isEnabledFor(logging.DEBUG) else None
+    return Trace(_log.debug, keep=False) if _log.detailed else None
 
 
 def short(text: str) -> str:

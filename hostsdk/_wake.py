@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from concurrent.futures import Future
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from ._engine import Notifier
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 
 class HasFileno(Protocol):
@@ -18,4 +20,4 @@ class HasFileno(Protocol):
 #: A descriptor's number or an object that has one, or several.
 Fd: TypeAlias = int | HasFileno | Iterable[int | HasFileno]
 #: What another thread wakes a waiter by, or several.
-Wake: TypeAlias = Notifier | Future[Any] | Iterable[Notifier | Future[Any]]
+Wake: TypeAlias = "Notifier | Future[Any] | Iterable[Notifier | Future[Any]]"

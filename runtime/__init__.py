@@ -87,6 +87,7 @@ from .instances.table import TableInst
 from .instantiation import Instantiation, begin_instantiation, instantiate
 from .limits import Limits, Total, Totals
 from .linking.imports import ByType
+from .log import Log
 from .module import Module
 from .store import Store
 from .typedefs import defined
@@ -209,6 +210,7 @@ __all__ = [
     "InvalidError",
     "LimitError",
     "Limits",
+    "Log",
     "MalformedError",
     "MemInst",
     "Memory",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -16,7 +15,10 @@ from .exec.wait import Driver, ThreadDriver
 from .features import AVAILABLE, Feature
 from .interp.heat import Heat
 from .interp.tier import Interpreter
+from .log import Log
 from .module import Module
+
+log = Log(__name__)
 
 if TYPE_CHECKING:
     from .llvm.ahead import Compiled
@@ -137,6 +139,6 @@ def _tier(config: EngineConfig) -> Tier:
             tier = choose(interpreters, config.tier == "auto", config.trusted, config.cache, config.signals)
             tier.keep = config.gil == "keep"
             return tier
-        level = logging.INFO if config.tier == "auto" else logging.WARNING
-        logging.getLogger(__name__).log(level, "no native tier: %s; the interpreter runs everything", reason)
+        say = log.info if config.tier == "auto" else log.warning
+        say("no native tier: %s; the interpreter runs everything", reason)
     return Interpreter()

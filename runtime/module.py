@@ -7,7 +7,6 @@ keeps a module of megabytes at the size of its bytes; `Module.body` does it agai
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 
 from . import lean
@@ -115,6 +114,8 @@ class Module:
     @functools.cached_property
     def hash(self) -> str:
         """SHA-256 of the bytes, in hexadecimal."""
+        import hashlib  # loads OpenSSL
+
         return hashlib.sha256(self.data).hexdigest()
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import random
 import threading
 from collections import deque
@@ -20,6 +19,7 @@ from .._engine import (
     FakeClock,
     Injected,
     Interrupt,
+    Log,
     Preempted,
     State,
     StateError,
@@ -38,7 +38,7 @@ from .reactor import Reactor
 from .tasks import Stop, Task, TaskState
 from .turns import PER_SECOND, CountedTurns, TimedTurns
 
-_log = logging.getLogger("hostsdk.scheduler")
+_log = Log("hostsdk.scheduler")
 #: Seconds between two looks at descriptors while tasks compute.
 _LOOK = 0.001
 #: Between the end of a task and who asks for its future. Re-entrant, as a signal handler may ask.

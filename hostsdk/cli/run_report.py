@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Final
-
-import click
 
 from hostsdk import TraceLine, Trap
 
@@ -82,6 +81,7 @@ def _first_of_others(place: TracebackType | None) -> TracebackType | None:
 
 def _write(text: str) -> None:
     try:
-        click.echo(text, err=True)
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
     except OSError:
         pass  # nobody reads it; the exit status tells

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from typing import Any, TypeAlias
 
@@ -35,6 +34,8 @@ class SeededRandom:
             at = self.at
             self.at += size
         block, skip = divmod(at, 64)
+        import hashlib
+
         found = bytearray()
         while len(found) < size + skip:
             text = f"hostsdk {self.seed} {block}".encode()

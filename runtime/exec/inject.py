@@ -8,7 +8,6 @@ execution.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Collection
 from typing import Protocol
 
@@ -58,4 +57,6 @@ class Randomly:
     share: float = 0.2
 
     def fires(self, check: int) -> bool:
+        import random  # by those who test
+
         return random.Random(f"{self.seed}/{check}").random() < self.share

@@ -12,15 +12,18 @@ import itertools
 import math
 import os
 import selectors
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeGuard
 
 from .. import lean
 from .bell import open_bell
 from .clock import SYSTEM_CLOCK, Clock
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 #: A descriptor's number, or an object that has one.
 Fd: TypeAlias = "int | HasFileno"
@@ -106,6 +109,13 @@ Wake: TypeAlias = "Notifier | Future[Any]"
 _completions: weakref.WeakKeyDictionary[Future[Any], Notifier] = weakref.WeakKeyDictionary()
 
 
+def _is_future(source: object) -> TypeGuard[Future[Any]]:
+    """Whether it is a future of `concurrent.futures`: whoever has one has imported that, and others need not wait for
+    it."""
+    futures = sys.modules.get("concurrent.futures")
+    return futures is not None and isinstance(source, futures.Future)
+
+
 def _completion(future: Future[Any]) -> Notifier:
     mine = Notifier()
     notifier = _completions.setdefault(future, mine)
@@ -149,7 +159,7 @@ class Watch:
     def of(cls, source: Wake) -> Watch:
         if isinstance(source, Notifier):
             return cls(source, source.generation)
-        if isinstance(source, Future):
+        if _is_future(source):
             return cls(source, 0)
         raise TypeError(f"can't be woken by {source!r}: neither a Notifier nor a concurrent.futures.Future")
 

@@ -7,7 +7,6 @@ made anew.
 from __future__ import annotations
 
 import atexit
-import logging
 import os
 import threading
 import weakref
@@ -16,11 +15,12 @@ from collections.abc import Sequence
 from typing import Final, TypeAlias
 
 from .. import lean
+from ..log import Log
 from .code import ModuleCode
 from .process import Lost, NoProcess, Process
 from .product import GOOD, QUICK, Order, Product
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 #: Functions and check points in one order: the first results should not wait for the last.
 _BATCH: Final = {QUICK: 24, GOOD: 6}

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import logging
 import os
 import stat
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from ..log import Log
 from . import cpu
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from ..module import Module
     from .product import Product
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 #: Bytes of all files together; beyond that, the modules that have not been used for longest are forgotten.
 ROOM: Final = 512 << 20
@@ -184,6 +183,8 @@ def _own(folder: Path) -> bool:
 
 def _write(folder: Path, name: str, data: bytes) -> None:
     """Write a file as a whole or not at all. Raises OSError."""
+    import tempfile
+
     handle, path = tempfile.mkstemp(dir=folder)
     try:
         with os.fdopen(handle, "wb") as file:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import weakref
 from collections.abc import Callable, Iterable
@@ -12,6 +11,7 @@ from .. import lean
 from ..instances.func import WasmFunc
 from ..instances.instance import Instance
 from ..instances.region import guarded
+from ..log import Log
 from ..module import Module
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .installed import Installed
     from .product import Order, Product
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 #: Bytes of bodies up to which a module is compiled as a whole when its first function is wanted at once.
 _SMALL: Final = 1 << 16

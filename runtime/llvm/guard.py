@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ctypes
 import faulthandler
-import logging
 import signal
 import threading
 import weakref
@@ -18,6 +17,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from ..instances.region import GUARDED, Region, reserve
+from ..log import Log
 from . import handler
 from .faults import KNOWN, Known, find
 from .kit import kit
@@ -26,7 +26,7 @@ from .loader import Code, LoadError, Tables, load, place
 if TYPE_CHECKING:
     from .cache import Cache
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 #: Memories with guard pages at one time: beyond that, those that come check their bounds. Each takes 8 of the 131,072
 #: GiB that a process has addresses for, and the address space is for others, too.

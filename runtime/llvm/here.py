@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import platform
 import re
 import sys
 from typing import Final
@@ -15,12 +14,19 @@ _SYSTEMS: Final = {("linux", "x86_64")}
 OLDEST: Final = (0, 45)
 
 
+def _machine() -> str:
+    """The processor's family. `platform` would start a process to find more."""
+    return os.uname().machine if hasattr(os, "uname") else ""
+
+
 def unavailable() -> str | None:
     """Why there is no machine code here; None where there may be."""
-    if (sys.platform, platform.machine()) not in _SYSTEMS:
+    if (sys.platform, _machine()) not in _SYSTEMS:
+        import platform
+
         return f"no loader of machine code for {platform.system()} on {platform.machine()}"
     if sys.implementation.name != "cpython":
-        return f"machine code works with CPython, not with {platform.python_implementation()}"
+        return f"machine code works with CPython, not with {sys.implementation.name}"
     found = importlib.util.find_spec("llvmlite")
     if found is None or found.origin is None:
         return "llvmlite is not installed"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ctypes
-import logging
 from typing import TYPE_CHECKING
 
 from ..declarations import ExternKind
+from ..log import Log
 from . import abi
 from .capi.api import supported
 from .capi.exports import served
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..types import FuncType
     from .code import ModuleCode
 
-log = logging.getLogger(__name__)
+log = Log(__name__)
 
 
 class Installed:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import platform
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Final
@@ -23,7 +22,7 @@ _PATIENCE: Final = 60.0
 
 def kit(cache: Cache | None) -> bytes:
     """The handler's code, tried out. Raises LoadError where it doesn't work, and OSError."""
-    name = hashlib.blake2b(platform.release().encode(), digest_size=10).hexdigest()
+    name = hashlib.blake2b(os.uname().release.encode(), digest_size=10).hexdigest()
     if cache is not None:
         kept = cache.extra(name)
         if kept is not None:

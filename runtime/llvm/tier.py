@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import weakref
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from ..exec.tier import Tier
 from ..instances.exception import WasmException
 from ..instances.func import WasmFunc
 from ..instances.instance import Instance
+from ..log import Log
 from ..module import Module
 from ..values import Value, default
 from .code import Heat, Maker, ModuleCode
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .product import Order
 
 T = TypeVar("T")
-log = logging.getLogger(__name__)
+log = Log(__name__)
 _making = threading.Lock()
 
 #: Says by a function's index whether it is to have machine code.
