@@ -80,6 +80,8 @@ def _first_of_others(place: TracebackType | None) -> TracebackType | None:
 
 
 def _write(text: str) -> None:
+    if sys.stderr is None:
+        return  # closed by whoever started us
     try:
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
