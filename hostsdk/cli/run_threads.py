@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final
 
-from hostsdk import Engine, GreenThreads, HostModule, Module, OsThreads, Process, Spawner, Trace
+from hostsdk import Engine, HostModule, Module, OsThreads, Process, Spawner, Trace
 
 from .run_plan import Plan
 
-#: What `--threads` takes.
-SPAWNERS: Final[dict[str, Callable[[], Spawner]]] = {"os": OsThreads, "green": GreenThreads}
 _MODULE: Final = "wasi"
 _SPAWN: Final = "thread-spawn"
 
@@ -26,5 +23,11 @@ def process(plan: Plan, module: Module, hosts: list[HostModule[Any]], engine: En
 
     if all(host.name != _MODULE for host in hosts):
         hosts = [*hosts, wasi.threads()]
-    spawner = SPAWNERS[plan.threads]()
+    spawner = _green() if plan.threads == "green" else OsThreads()
     return Process(module, hosts, limits=plan.limits, engine=engine, spawner=spawner, trace=trace)
+
+
+def _green() -> Spawner:
+    from hostsdk import GreenThreads  # brings the scheduler
+
+    return GreenThreads()
