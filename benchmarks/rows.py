@@ -18,6 +18,8 @@ from hostsdk import Instance, Interrupt, Outcome, Returned
 
 from .build import kernels, quickjs, wat
 from .calling import calling
+from .javascript import javascript
+from .machine import counting, interrupting
 from .measure import Row, in_turns, seconds
 from .peers import Hostsdk, Pywasm, Wasm3, Wasmtime
 from .waiting import waiting
@@ -343,5 +345,8 @@ GROUPS: dict[str, Callable[[], Iterator[Row]]] = {
     "first": first_result,
     "loading": loading,
     "suspending": suspending,
+    "interrupting": interrupting,
+    "counting": counting,
+    "javascript": javascript,
     "starting": starting,
 }

@@ -57,6 +57,21 @@ def test_the_next_run_has_it_without_llvm(program: Path) -> None:
     assert done.stdout.split() == ["705082704", "False", "True"]
 
 
+@pytest.mark.slow
+def test_the_second_run_has_what_the_first_left(program: Path) -> None:
+    """A program that computes, run twice by the command: the first run is compiled on its way, and the second is in
+    machine code from the start, without LLVM. The interpreter alone would take minutes for each."""
+    script = (
+        "import atexit, sys; from hostsdk.cli.main import main\n"
+        "atexit.register(lambda: print('llvmlite' in sys.modules, 'runtime.llvm.image' in sys.modules))\n"
+        "main(['run', '--invoke', 'sum', *sys.argv[1:]], standalone_mode=False)"
+    )
+    for _ in range(2):
+        command = [sys.executable, "-c", script, str(program), "100000000"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+        assert done.stdout.split() == ["987459712", "False", "True"]
+
+
 def test_the_tier_can_be_chosen(program: Path) -> None:
     """`--tier` names it, and the result is the same."""
     for tier in ("interpreter", "native", "auto"):

@@ -21,6 +21,7 @@ from runtime.llvm.tier import NativeTier
 from tests.llvm.kernels import CALLS, SOURCE
 from tests.support.hosts import Call, Results, host, imports
 from tests.support.native import EAGER, INTERPRETERS, Native, c, code_of, engine, needs_native, text
+from tests.support.waits import PATIENCE, in_thread
 
 pytestmark = needs_native
 
@@ -112,6 +113,29 @@ def test_a_fatal_error_of_llvm_costs_speed_alone(maker: Background, caplog: pyte
     assert codes.made[1] is None
     assert {record.levelname for record in caplog.records} == {"WARNING"}
     assert any("ended" in record.getMessage() for record in caplog.records)
+
+
+def test_a_lane_takes_orders_from_whoever_holds_a_modules_code(
+    maker: Background, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The quick lane installs code, holding the module's, and orders the better form of it; the good lane, about to
+    make something of the same module, needs what the other holds, and must not hold what the other needs."""
+    guest = Native(text(SUM), using=late(maker, (GOOD,)))
+    codes, lane, begun = code_of(guest), maker.lanes[GOOD], threading.Event()
+    ready = codes.ready
+
+    def say_and_wait(order: Order) -> Order:
+        begun.set()
+        return ready(order)
+
+    monkeypatch.setattr(codes, "ready", say_and_wait)
+    with codes._lock:
+        lane.put(codes, Order(GOOD, (0,)))
+        assert begun.wait(PATIENCE)
+        in_thread(lambda: lane.put(codes, Order(GOOD, (1,)))).result(PATIENCE)
+    assert lane.wait(PATIENCE)
+    assert codes.has(0)
+    assert codes.has(1)
 
 
 def test_without_a_process_the_compiler_works_in_this_one(
