@@ -97,7 +97,9 @@ class Hostsdk:
 
     name = "hostsdk"
 
-    def __init__(self, data: bytes, tier: Literal["auto", "interpreter", "native"] = "interpreter") -> None:
+    def __init__(
+        self, data: bytes, tier: Literal["auto", "interpreter", "native"] = "interpreter", *, signals: bool = False
+    ) -> None:
         from hostsdk import Context, HostModule, Instance, Module, i32
         from runtime import Engine, EngineConfig
 
@@ -107,7 +109,8 @@ class Hostsdk:
         def add(ctx: Context, a: i32, b: i32) -> i32:
             return a + b
 
-        self.instance = Instance(Module.from_bytes(data), [host], engine=Engine(EngineConfig(tier=tier)))
+        engine = Engine(EngineConfig(tier=tier, signals=signals))
+        self.instance = Instance(Module.from_bytes(data), [host], engine=engine)
 
     def call(self, name: str, *args: int) -> Any:
         return self.instance.call(name, *args)

@@ -41,11 +41,18 @@ def _machine(level: int) -> Any:
     return target.create_target_machine(cpu=cpu, features=features, opt=level, reloc="pic", codemodel="small")
 
 
-@functools.cache
-def _apart() -> None:
-    """Have LLVM keep equal ends of blocks apart: of two accesses that became one, nobody could tell which has trapped.
-    It is an option of the whole process."""
-    _binding().set_option("", "-enable-tail-merge=0")
+class _Ends:
+    """Whether LLVM makes one of the equal ends of blocks, which is an option of the process: of two accesses that have
+    become one nobody can tell which has trapped."""
+
+    merged: bool = True
+
+    @classmethod
+    def merge(cls, wanted: bool) -> None:
+        """Have it so from now on. Where another thread has it otherwise meanwhile, places are missed (`build`)."""
+        if cls.merged is not wanted:
+            _binding().set_option("", f"-enable-tail-merge={int(wanted)}")
+            cls.merged = wanted
 
 
 def compile_ir(text: str, level: int, noted: bool = False) -> bytes:
@@ -55,8 +62,7 @@ def compile_ir(text: str, level: int, noted: bool = False) -> bytes:
     Raises CompileError. What LLVM takes for a fault of its own ends the process.
     """
     llvm = _binding()
-    if noted:
-        _apart()
+    _Ends.merge(not noted)
     try:
         module = llvm.parse_assembly(text, llvm.create_context())
     except RuntimeError as error:

@@ -370,7 +370,7 @@ class Emitter(Builder):
         return body + tails.entry(self.index, self.returned, params) + self._helpers()
 
     def _text(self, head: str) -> str:
-        how, after = ("#0", "")
+        how, after = "#0", ""
         if self.guarded:
             if self.recursive:  # LLVM wants a number for each call of a function that has numbers itself
                 mark, name = self.note(self.body.code.start), f" @f{self.index}("
