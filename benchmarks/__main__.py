@@ -19,9 +19,10 @@ Made by `python -m benchmarks --write` (extra `bench`), on {python}, {machine}. 
 machine in the same minutes and took turns, and the least time of several counts. The ratios are what to look at: times
 depend on the machine, and on what else it does.
 
-"Compute" is the interpreter beside interpreters, "machine code" the native tier with interruption on, beside wasmtime without
-and with epochs, which is what makes it interruptible. It has guard pages there, as with `hostsdk run`; what it takes with bounds
-checks, as in a library that touches no signals, stands among the peers. A target that was not reached says so.
+"Compute" is the interpreter beside interpreters, "machine code" the native tier with interruption on, beside wasmtime
+without and with epochs, which is what makes it interruptible. It has guard pages there, as with `hostsdk run`; what it
+takes with bounds checks, as in a library that touches no signals, stands among the peers. A target that was not reached
+says so.
 
 """
 TAIL = """
