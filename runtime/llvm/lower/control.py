@@ -104,10 +104,16 @@ def _loop(e: Emitter, immediate: Any) -> None:
         e.push(type_, name)
     loop = Loop(layout, header, before, place, carried, names, e.locals[:], below)
     e.labels.append(Label(info, e.name(), params, loop=loop))
-    if e.at in e.forks:
+    if _in_header(e, e.at):
         # The branches back needn't meet before it, and the processor tells them apart: the loop of an interpreter has
         # one for each of its instructions.
         _look(e, loop)
+
+
+def _in_header(e: Emitter, place: int) -> bool:
+    """Whether requests are looked for at the beginning of each turn, the first included. Not where the code begins at
+    this very check point, which has been passed: it would never get on."""
+    return place in e.forks and (e.point is None or e.point.index != place)
 
 
 def _look(e: Emitter, loop: Loop) -> None:
@@ -173,7 +179,7 @@ def _latch(e: Emitter, label: Label, loop: Loop) -> list[str]:
     for place, type_ in enumerate(label.types):
         back.append(_met(e, type_, [(edge.values[place], edge.block) for edge in edges]))
         e.push(type_, back[-1])
-    if label.info.start not in e.forks:
+    if not _in_header(e, label.info.start):
         _look(e, loop)
     return back
 
