@@ -21,9 +21,6 @@ from ..errors import TrapCode
 from ..module import Module
 from ..types import EXNREF, EXTERNREF, F32, F64, FUNCREF, I32, I64, V128, FuncType, ValType
 
-#: Version of all that is described here and of what the emitter makes of a body; part of the key of cached objects.
-VERSION: Final = 7
-
 # The head: byte offsets, eight bytes each.
 #: Where the stack may not go below. All ones: look for requests. Polled by loops, compared by every entry.
 LIMIT: Final = 0
