@@ -48,8 +48,6 @@ def emit(layout: abi.BlockLayout, index: int, pc: int | None = None, guard: bool
         raise Unsupported(f"{len(side.locals)} locals and {side.max_height} operands")
     known = scan(e.body, len(e.type.params))
     e.assigned, e.loose, e.forks = known.assigned, known.loose, known.forks
-    if e.point is not None:
-        e.forks -= {e.point.index}  # the check of that header has been made: going on must come further
     e.run = partial(_run, e)
     e.labels.append(Label(side.func, e.name(), e.results))
     e.run(_enter(e, known.leaf) if e.point is None else _go_on(e), len(e.body.ops))
