@@ -190,6 +190,11 @@ def check(requests: Requests) -> Suspended | None:
             return fault
     requests.word[0] = 0
     try:
+        if requests.member is None:
+            found = interrupted(requests)
+            if found is not None:
+                requests.inherited = False
+                return found
         signal = exit_signal(requests)
         if signal is not None:
             raise signal
@@ -240,6 +245,8 @@ def interrupted(requests: Requests) -> Suspended | None:
 
 def exit_signal(requests: Requests) -> ExitSignal | None:
     """What is raised where the execution, or one that it is nested in, was asked to exit."""
+    if requests.parent is None and requests.exit_code is None:
+        return None
     for inbox in requests.chain():
         if inbox.exit_code is not None:
             return make_exit(inbox.exit_code)

@@ -1,7 +1,8 @@
 """Goes on with records that lie one behind the other, innermost first, without a word of Python in between.
 
 Each record's check point is looked up in a table that says where its code is; the record's slots and the results of the
-frame before are put into a room for it; the code runs; the next one. It ends behind the last record, at one that there
+frame before are put into a room for it; the code runs; the next one. A record at the same place as the one before, as
+recursion leaves them, needs no look. It ends behind the last record, at one that there
 is no code for yet, and where a frame leaves the stack.
 """
 
@@ -72,18 +73,23 @@ next:
 %left = phi i64 [%given, %start], [%now, %done]
 %mine = phi ptr [%room, %start], [%theirs, %done]
 %theirs = phi ptr [%other, %start], [%mine, %done]
+%known.pc = phi i32 [0, %start], [%pc, %done]
+%known = phi ptr [%table, %start], [%entry, %done]
 %over = icmp eq ptr %at, %end
 br i1 %over, label %out, label %look
 look:
 %pc = load i32, ptr %at
+%same = icmp eq i32 %pc, %known.pc
+br i1 %same, label %found, label %search
+search:
 %mixed = mul i32 %pc, {_FACTOR - (1 << 32)}
 %wide = zext i32 %mixed to i64
 %begin = and i64 %wide, %mask
 br label %probe
 probe:
-%i = phi i64 [%begin, %look], [%onwards, %miss]
-%entry = getelementptr [32 x i8], ptr %table, i64 %i
-%key = load i32, ptr %entry
+%i = phi i64 [%begin, %search], [%onwards, %miss]
+%probed = getelementptr [32 x i8], ptr %table, i64 %i
+%key = load i32, ptr %probed
 %hit = icmp eq i32 %key, %pc
 br i1 %hit, label %found, label %miss
 miss:
@@ -92,6 +98,7 @@ miss:
 %none = icmp eq i32 %key, 0
 br i1 %none, label %out, label %probe
 found:
+%entry = phi ptr [%known, %look], [%probed, %probe]
 %size.at = getelementptr i8, ptr %entry, i64 4
 %code.at = getelementptr i8, ptr %entry, i64 8
 %awaited.at = getelementptr i8, ptr %entry, i64 16

@@ -38,6 +38,7 @@ GUEST = """(module
   (func (export "loop") (param i32) (result i32)
     (loop (br_if 0 (i32.lt_u (i32.load8_u (local.tee 0 (i32.add (local.get 0) (i32.const 1)))) (i32.const 7))))
     (local.get 0))
+  (func (export "tail") (param i32) (result i32) (return_call $load (local.get 0)))
   (func (export "g") (result i32) (global.get $g))
   (func (export "grow") (param i32) (result i32) (memory.grow (local.get 0))))"""
 
@@ -95,6 +96,7 @@ SAME = """
 cases = [("load", 0), ("load", -8), ("load", 65427), ("load", 65428), ("outer", 65427), ("outer", 65428), ("g",),
     ("add", 65532, 3), ("add", 65533, 3), ("far", 0), ("far", -1), ("wide", 65520), ("wide", 65521), ("two", 65528),
     ("two", 65529), ("two", 65533), ("many", 65532), ("many", 65533), ("host", 65532), ("host", 65533), ("loop", 9),
+    ("tail", 0), ("tail", -8), ("tail", 65428),
     ("grow", 1), ("load", 65428), ("outer", 131000), ("add", 65533, 3), ("loop", 70000), ("grow", 2), ("grow", 1),
     ("wide", 131071), ("loop", 130000), ("g",)]
 told = []
