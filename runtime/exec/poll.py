@@ -190,11 +190,6 @@ def check(requests: Requests) -> Suspended | None:
             return fault
     requests.word[0] = 0
     try:
-        if requests.member is None:
-            found = interrupted(requests)
-            if found is not None:
-                requests.inherited = False
-                return found
         signal = exit_signal(requests)
         if signal is not None:
             raise signal

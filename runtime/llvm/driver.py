@@ -2,8 +2,8 @@
 
 Each record's check point is looked up in a table that says where its code is; the record's slots and the results of the
 frame before are put into a room for it; the code runs; the next one. A record at the same place as the one before, as
-recursion leaves them, needs no look. It ends behind the last record, at one that there
-is no code for yet, and where a frame leaves the stack.
+recursion leaves them, needs no look. It ends behind the last record, at one that there is no code for yet, and where a
+frame leaves the stack.
 """
 
 from __future__ import annotations
