@@ -47,7 +47,7 @@ def preview1(config: WasiConfig | None = None) -> HostModule[WasiState]:
 
 def unstable(config: WasiConfig | None = None) -> HostModule[WasiState]:
     """The same for the older `wasi_unstable`."""
-    from .unstable import old_host  # few programs are that old
+    from .older import old_host  # few programs are that old
 
     return _with(old_host, config or WasiConfig())
 

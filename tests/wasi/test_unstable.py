@@ -6,6 +6,7 @@ import struct
 
 import pytest
 
+import hostsdk.wasi
 from hostsdk import WASI_ERRNO
 from hostsdk.wasi import MemoryTree, WasiConfig, preview1, unstable
 from tests.support.wasi import FUNCTIONS, Box
@@ -14,6 +15,12 @@ from tests.support.wasi import FUNCTIONS, Box
 def old(**options: object) -> Box:
     """A guest of the older interface."""
     return Box(host=unstable(WasiConfig(**options)))  # type: ignore[arg-type]  # options of each test's own
+
+
+def test_its_name_stays_a_function() -> None:
+    """What is loaded for the older interface when it is first wanted does not take the place of its name."""
+    unstable()
+    assert hostsdk.wasi.unstable is unstable
 
 
 def test_both_have_every_function() -> None:
