@@ -8,7 +8,6 @@ import math
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ from .javascript import javascript
 from .machine import counting, interrupting
 from .measure import Row, in_turns, seconds
 from .peers import Hostsdk, Pywasm, Wasm3, Wasmtime
+from .starting import first_result, hello, making, starting
 from .waiting import waiting
 
 #: Programs with an amount that takes pywasm about half a second.
@@ -266,38 +266,6 @@ def _again(instance: Instance, stop: Interrupt, depth: int) -> float:
     return taken
 
 
-def starting() -> Iterator[Row]:
-    """Start-up of the import, and what it is made of."""
-    best = min(seconds(_import_hostsdk) for _ in range(5)) - min(seconds(_import_nothing) for _ in range(5))
-    yield Row("import hostsdk", best * 1e3, "ms", {}, "", math.inf, "at most")
-    for module, millis in sorted(_by_module().items(), key=lambda item: -item[1]):
-        if millis >= 1:
-            yield Row(f"import hostsdk: {module}", millis, "ms", {}, "", math.inf, "at most")
-
-
-def _by_module() -> dict[str, float]:
-    """Milliseconds that each module takes by itself, measured by the interpreter (`-X importtime`), which slows all of
-    them; ours by file, others by package."""
-    command = [sys.executable, "-X", "importtime", "-c", "import hostsdk"]
-    text = subprocess.run(command, check=True, stderr=subprocess.PIPE, text=True).stderr
-    found: dict[str, float] = {}
-    for line in text.splitlines()[1:]:
-        own, _, name = line.removeprefix("import time:").split("|")
-        module = name.strip()
-        if not module.startswith(("hostsdk", "runtime")):
-            module = f"{module.split('.')[0]} (package)"
-        found[module] = found.get(module, 0) + int(own) / 1e3
-    return found
-
-
-def _import_hostsdk() -> None:
-    subprocess.run([sys.executable, "-c", "import hostsdk"], check=True)
-
-
-def _import_nothing() -> None:
-    subprocess.run([sys.executable, "-c", "pass"], check=True)
-
-
 def parallel() -> Iterator[Row]:
     """Two threads that compute in two instances beside one, in machine code: the speed-up, 2 at best."""
     data = kernels()
@@ -318,28 +286,6 @@ def parallel() -> Iterator[Row]:
         yield Row(f"two threads: {name}", 2 * one / two, "× one", {}, "", 1.8, "at least")
 
 
-def first_result() -> Iterator[Row]:
-    """A new process that computes for a moment: with nothing kept, and with what the last one left."""
-    code = (
-        "import time; t=time.perf_counter()\nfrom benchmarks.build import kernels\nfrom benchmarks.peers import *\n"
-        "e={}(kernels(){})\ne.call('mandelbrot', 600)\nprint(time.perf_counter()-t)"
-    )
-    ours, theirs = code.format("Hostsdk", ", 'auto'"), code.format("Wasmtime", "")
-    with tempfile.TemporaryDirectory() as folder:
-        env = os.environ | {"HOSTSDK_CACHE": folder}
-        cold = _process(ours, env)
-        _process(ours.replace("600", "4000"), env)
-        warm, peer = (min(_process(each, env) for _ in range(3)) for each in (ours, theirs))
-    peers = {"wasmtime": peer * 1e3}
-    yield Row("first result, nothing kept", cold * 1e3, "ms", peers, "wasmtime", 1 / 3)
-    yield Row("first result, from the cache", warm * 1e3, "ms", peers, "wasmtime", 1 / 1.2)
-
-
-def _process(code: str, env: dict[str, str]) -> float:
-    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
-    return float(done.stdout)
-
-
 GROUPS: dict[str, Callable[[], Iterator[Row]]] = {
     "waiting": waiting,
     "interpreter": interpreter,
@@ -353,5 +299,7 @@ GROUPS: dict[str, Callable[[], Iterator[Row]]] = {
     "interrupting": interrupting,
     "counting": counting,
     "javascript": javascript,
+    "making": making,
+    "hello": hello,
     "starting": starting,
 }

@@ -56,6 +56,10 @@ class Heat:
                     self.replace_loop(index, pc)
         return code
 
+    def met(self) -> list[int]:
+        """The functions that were called, and so prepared."""
+        return list(self._prepared)
+
     def replace(self, index: int) -> None:
         """Another tier runs this function from now on."""
         code = self._prepared.get(index)

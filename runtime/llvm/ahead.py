@@ -34,6 +34,9 @@ class _Nobody:
     def find(self, func: WasmFunc) -> Any:
         raise ValueError("nothing runs while code is made ahead")
 
+    def met(self) -> list[int]:
+        return []
+
     def replace(self, index: int) -> None:
         pass
 

@@ -40,6 +40,9 @@ class Heat(Protocol):
     def find(self, func: WasmFunc) -> Any:
         """The code of a function; the interpreter alone knows the form."""
 
+    def met(self) -> list[int]:
+        """The functions that were called at least once."""
+
     def replace(self, index: int) -> None: ...
 
     def replace_loop(self, index: int, pc: int) -> None: ...
@@ -90,6 +93,8 @@ class ModuleCode:
         self._lock = threading.RLock()
         self._ordered: set[int | tuple[int, int]] = set()
         self._support: set[str] = set()
+        #: Functions that were ordered without being hot: the quick form is enough for them.
+        self._spare: set[int] = set()
 
     # Asking -------------------------------------------------------------------------------------------------------
 
@@ -117,6 +122,18 @@ class ModuleCode:
         from .product import Order
 
         self.order(Order(self.levels[0], tuple(new), tuple(places)))
+
+    def want_rest(self) -> None:
+        """Order code, in its quick form, of what was called at all: it is kept, and the next process neither prepares
+        nor interprets it. For when there is nothing better to do."""
+        if self.cache is None or self.at_once or self.installed is None:
+            return
+        only = self._only
+        rest = [index for index in self.heat.met() if only is None or only(index)]
+        with self._lock:
+            rest = [index for index in rest if index not in self.made and index not in self._ordered]
+            self._spare.update(rest)
+        self.want(rest)
 
     def want_support(self, keys: Iterable[str]) -> None:
         """Order support code for an instance. Nothing waits for it but speed."""
@@ -187,7 +204,9 @@ class ModuleCode:
     def add(self, product: Product) -> None:
         """Take code that has been made. What can't be loaded stays with the interpreter."""
         with self._lock:
-            self.base().add(product)
+            functions = product.order.functions
+            spare = bool(functions) and not product.order.points and self._spare.issuperset(functions)
+            self.base().add(product, later=spare)
         if self.cache is not None and not product.fault:
             self.complete = self.complete or set(self.base().support) <= set(product.order.support)
             self.cache.save(self.module, product)
@@ -205,12 +224,13 @@ class ModuleCode:
             return
         with self._lock:
             base = self.base()
-            # Whatever brings the support code comes first.
-            kept.sort(key=lambda product: (not product.support, not product.order.parts, product.order.level))
-            if not set(base.support) <= set(kept[0].order.support):
+            # Whatever brings support code comes first: the most of it, then what instances and hosts wanted besides.
+            kept.sort(key=lambda each: (-len(each.order.support), not each.order.parts, each.order.level))
+            brought = {key for product in kept for key in product.order.support}
+            if not brought.issuperset(base.support):
                 return
             self.complete = True
-            self._support.update(*[product.order.support for product in kept])
+            self._support |= brought
             for product in kept:
                 self._ordered.update(product.order.functions, product.order.points)
                 base.add(product, later=True)

@@ -8,9 +8,11 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
+import hostsdk
 from runtime import Engine, EngineConfig, Module, lean
 from runtime.llvm import cache as caches
 from runtime.llvm import cpu
@@ -20,6 +22,7 @@ from runtime.llvm.choice import EVERYTHING
 from runtime.llvm.code import ModuleCode
 from runtime.llvm.product import GOOD, Order, Product
 from runtime.llvm.tier import NativeTier
+from tests.support.build import wat
 from tests.support.cache import ROOT
 from tests.support.native import INTERPRETERS, Native, code_of, needs_native, text
 
@@ -203,3 +206,39 @@ def test_support_code_comes_along(cache: Cache) -> None:
     (product,) = cache.load(module)
     assert set(code_of(guest).base().support) <= set(product.order.support)
     assert build(code_of(guest).base().layout, product.order).code == product.code
+
+
+GUEST = """(module (import "h" "add" (func $add (param i32 i32) (result i32)))
+  (func (export "once") (param i32) (result i32) (i32.mul (local.get 0) (i32.const 3)))
+  (func (export "f") (param i32) (result i32) (local i32)
+    (loop
+      (local.set 1 (call $add (local.get 1) (local.get 0)))
+      (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
+    (local.get 1)))"""
+
+
+def test_all_that_was_called_is_found_again(tmp_path: Path) -> None:
+    """What is called once is made when there is nothing better to do; the next engine has it at its first call, and the
+    way to a host function, which was an order of its own."""
+    engine = hostsdk.Engine(EngineConfig(tier="auto", trusted=True, cache=tmp_path / "kept"))
+    host = hostsdk.HostModule("h")
+
+    @host.function
+    def add(ctx: hostsdk.Context, a: hostsdk.i32, b: hostsdk.i32) -> hostsdk.i32:
+        return a + b
+
+    made, tier = [], cast("Any", engine.tier)
+    for _ in range(2):
+        module = hostsdk.Module.from_bytes(wat(GUEST))
+        with hostsdk.Instance(module, [host], engine=engine) as guest:
+            before = code_of_module(engine, module)
+            assert [guest.call("once", 2), *{guest.call("f", 100) for _ in range(200)}] == [6, 5050]
+            tier.maker.maker.wait()
+            made.append((sorted(before), sorted(code_of_module(engine, module))))
+    assert made == [([], [1, 2]), ([1, 2], [1, 2])]
+
+
+def code_of_module(engine: Engine, module: hostsdk.Module) -> dict[int, int | None]:
+    """What an engine has of a module by now."""
+    tier: Any = engine.tier
+    return dict(tier.code_of(module._raw).made)
