@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 CACHE = Path(os.environ.get("HOSTSDK_TEST_CACHE", HERE.parent / ".cache" / "tests")) / "benchmarks"
@@ -44,6 +46,24 @@ def _compiled(text: str) -> bytes:
             subprocess.run(zig, check=True)
             out.replace(built)
     return built.read_bytes()
+
+
+def extension(data: bytes) -> Any:
+    """A module made into an extension of CPython by wasmext, ahead of time: wasm2c and the machine's C compiler."""
+    name = f"ahead_{hashlib.sha256(data).hexdigest()[:16]}"
+    folder = CACHE / name
+    if not list(folder.glob(f"{name}*.so")):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.wasm").write_bytes(data)
+        command = [sys.executable, "-m", "wasmext", "natify", "-i", "--no-stubs", f"{name}.wasm"]
+        subprocess.run(command, check=True, cwd=folder, capture_output=True)
+    (path,) = folder.glob(f"{name}*.so")
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(str(path))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def wat(text: str) -> bytes:

@@ -1,5 +1,6 @@
 """Calls between Python and machine code, in nanoseconds: exports, and host functions of nothing, of two ints and of a
-text, beside wasmtime-py and wasm3. Ours with Python's lock released around machine code, as usual, and kept."""
+text, beside wasmtime-py, wasm3 and wasmext. Ours with Python's lock released around machine code, as usual, and
+kept."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 from hostsdk import Context, HostModule, Instance, Module, Str, i32
 from runtime import Engine, EngineConfig
 
-from .build import wat
+from .build import extension, wat
 from .measure import Row, in_turns
 
 _LOOP = """(func (export "{}") (param i32)
@@ -96,11 +97,22 @@ def _wasm3() -> _Peer:
     return _Peer("wasm3", runtime.find_function)
 
 
+def _wasmext() -> _Peer:
+    def text(start: int, size: int) -> int:
+        bytes(instance.memory[start : start + size]).decode()
+        return 1
+
+    given = {"nothing": lambda: None, "add": lambda a, b: a + b, "text": text}
+    instance: Any = extension(wat(_GUEST)).Instance({"h": given})
+    return _Peer("wasmext", lambda name: getattr(instance, name))
+
+
 def calling() -> Iterator[Row]:
     """Calls of host functions and of exports."""
     # Few enough for a peer's run to be undisturbed now and then.
     count = 5000
-    peers = [make() for make in (_wasmtime, _wasm3) if importlib.util.find_spec(make.__name__[1:]) is not None]
+    makers = (_wasmtime, _wasm3, _wasmext)
+    peers = [make() for make in makers if importlib.util.find_spec(make.__name__[1:]) is not None]
     engines = [_ours("release"), _ours("keep"), *peers]
     loops = _least(engines, "empty", count)
     for name, (what, released, kept) in _LOOPS.items():

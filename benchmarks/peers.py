@@ -67,6 +67,24 @@ class Wasm3:
         return found
 
 
+class Wasmext:
+    """wasmext: the module becomes an extension of CPython, compiled ahead of time."""
+
+    name = "wasmext"
+
+    def __init__(self, data: bytes) -> None:
+        from .build import extension
+
+        self.instance: Any = extension(data).Instance({"h": {"add": lambda a, b: a + b}})
+
+    def call(self, name: str, *args: int) -> Any:
+        return getattr(self.instance, name)(*args)
+
+    def export(self, name: str) -> Callable[..., Any]:
+        found: Callable[..., Any] = getattr(self.instance, name)
+        return found
+
+
 class Wasmtime:
     """wasmtime-py: a compiler."""
 

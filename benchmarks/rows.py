@@ -21,7 +21,7 @@ from .calling import calling
 from .javascript import javascript
 from .machine import counting, interrupting
 from .measure import Row, in_turns, seconds
-from .peers import Hostsdk, Pywasm, Wasm3, Wasmtime
+from .peers import Hostsdk, Pywasm, Wasm3, Wasmext, Wasmtime
 from .starting import first_result, hello, making, starting
 from .waiting import waiting
 
@@ -52,8 +52,7 @@ CALLS = """(module
     local.get 1))"""
 
 def _present(*engines: Any) -> list[Any]:
-    modules = {"pywasm": "pywasm", "wasm3": "wasm3", "wasmtime": "wasmtime"}
-    return [e for e in engines if importlib.util.find_spec(modules[e.name]) is not None]
+    return [e for e in engines if importlib.util.find_spec(e.name) is not None]
 
 
 def _repeat(function: Callable[..., object], count: int, *args: int) -> None:
@@ -89,7 +88,8 @@ def native() -> Iterator[Row]:
     engines: list[Any] = [
         Hostsdk(data, "native", signals=True), Hostsdk(data, "native"), Wasmtime(data), Wasmtime(data, epochs=True),
     ]  # fmt: skip
-    names = ("bounds checked", "wasmtime", "wasmtime with epochs")
+    engines += [peer(data) for peer in _present(Wasmext)]
+    names = ("bounds checked", "wasmtime", "wasmtime with epochs", *[engine.name for engine in engines[4:]])
     logs = []
     for name, amount in NATIVE_PROGRAMS.items():
         if len({engine.call(name, amount) & 0xFFFFFFFF for engine in engines}) != 1:
