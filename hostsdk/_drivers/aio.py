@@ -206,6 +206,7 @@ async def drive(
     before, ctx.driver = ctx.driver, driver
     try:
         while True:
+            requests.preempted = False
             turns.begin(requests)
             try:
                 outcome = control.run(ctx)

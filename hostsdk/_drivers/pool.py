@@ -202,11 +202,18 @@ class SchedulerPool(Scheduler):
         group = self._claim(task)
         if group is None:
             return
+        self._heed_the_end(task)
         try:
             outcome = self._carry_out(task, timed)
         finally:
             self._release(group)
         self._after(task, outcome)
+
+    def _heed_the_end(self, task: Task) -> None:
+        """Have a task that was not to be reached when the run was over, as it had not begun, give up its turn."""
+        with self._changed:
+            if self._shift is None and task.execution is not None:
+                task._context.requests.preempt()
 
     def _claim(self, task: Task) -> object:
         """The group of the task's instances, for this thread alone; None where another has a turn in it, and then the

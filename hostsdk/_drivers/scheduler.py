@@ -285,6 +285,8 @@ class Scheduler:
         task._queued = False
         task._move(TaskState.RUNNING)
         task.turns += 1
+        if task.execution is not None:
+            task._context.requests.preempted = False  # what was asked in the turn before
 
     def _carry_out(self, task: Task, timed: TimedTurns) -> object:
         """What came of a turn: the outcome, or the exception because of which there was none."""

@@ -31,9 +31,8 @@ class TimedTurns:
         self._lock = threading.Lock()
 
     def begin(self, requests: Requests) -> None:
-        """The execution with these requests has the thread now."""
+        """The execution with these requests has the thread now. What it was asked before stands."""
         self.since = self._clock.monotonic()
-        requests.preempted = False
         self._running = requests
         if self._alarm is None:
             self._set(self.since + self.length)

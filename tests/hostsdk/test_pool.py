@@ -15,6 +15,7 @@ from hostsdk import (
     CallInterrupted,
     Context,
     Deadlock,
+    FakeClock,
     FuncRef,
     HostModule,
     Instance,
@@ -24,6 +25,7 @@ from hostsdk import (
     SchedulerPool,
     StateError,
     Steps,
+    Task,
     TaskState,
     Timeout,
     block_until,
@@ -32,7 +34,7 @@ from hostsdk import (
     u32,
 )
 from tests.support.build import wat
-from tests.support.green import Hall
+from tests.support.green import Bed, Hall, bed, guest
 from tests.support.waits import PATIENCE, in_thread
 
 #: `f` calls a host function twice, which may call `add` back.
@@ -257,3 +259,22 @@ def test_what_a_pool_refuses() -> None:
         pool.run()
         assert isinstance(task.error, StateError)
         assert not isinstance(task.error, Deadlock)
+
+
+def test_a_turn_that_begins_as_the_run_ends_is_given_up() -> None:
+    """BEHAVIOURS 8: whoever has taken a task, but has not begun its turn when the run is over, doesn't begin a long
+    one: here no time passes that would end it."""
+
+    class Hasty(SchedulerPool):
+        """One whose run is over as soon as a task has been taken."""
+
+        def _claim(self, task: Task) -> object:
+            group = super()._claim(task)
+            self._stop()
+            return group
+
+    with Hasty(workers=1, clock=FakeClock()) as pool:
+        task = pool.spawn(Instance(guest(), [bed(Bed())]), "for_ever")
+        pool.run(task)
+        assert task.turns == 1
+        assert not task.ended
