@@ -32,6 +32,7 @@ class Feature(enum.Flag):
     FUNCTION_REFERENCES = enum.auto()
     GC = enum.auto()
     CUSTOM_PAGE_SIZES = enum.auto()
+    LEGACY_EXCEPTIONS = enum.auto()
 
     @property
     def text(self) -> str:
@@ -64,7 +65,7 @@ WASM_3_0 = (
 #: What this engine has. Presets are cut to it, so that using more is an error that names the feature.
 AVAILABLE = WASM_2_0 | Feature.RELAXED_SIMD | Feature.TAIL_CALL | Feature.EXTENDED_CONST | Feature.MULTI_MEMORY
 AVAILABLE |= Feature.THREADS | Feature.MEMORY64 | Feature.CUSTOM_PAGE_SIZES | Feature.EXCEPTIONS
-AVAILABLE |= Feature.FUNCTION_REFERENCES | Feature.GC
+AVAILABLE |= Feature.FUNCTION_REFERENCES | Feature.GC | Feature.LEGACY_EXCEPTIONS
 
 #: Editions of WebAssembly by their names; `all` is everything that the engine has.
 PRESETS: Mapping[str, Feature] = MappingProxyType(

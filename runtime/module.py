@@ -21,6 +21,7 @@ from .types import ExternType, FuncType, TagType
 from .validate.env import Env
 from .validate.function import check_function
 from .validate.layout import Layout
+from .validate.legacy import modern
 from .validate.liveness import Layouts, layouts
 from .validate.module import check_module
 from .validate.sidetable import SideTable
@@ -63,7 +64,8 @@ class Body:
     def make(cls, module: Module, code: Code) -> Body:
         """Raises MalformedError or InvalidError."""
         decls = module.decls
-        ops = decode_body(module.data, code, module.features, decls.data_count is not None, decls.defs)
+        ops: Sequence[Op] = decode_body(module.data, code, module.features, decls.data_count is not None, decls.defs)
+        code, ops = modern(module.env, code, ops)
         side = check_function(decls, code, ops, env=module.env, collect=True)
         by_index = layouts(ops, side)
         by_pc = LayoutsByPc(by_index, {ops[i][0] if i >= 0 else ops[0][0] - 1: i for i in by_index})
@@ -206,7 +208,7 @@ def _check(data: bytes, decls: Declarations, features: Feature, lazy: bool) -> E
     for code, ops in bodies(data, decls, features):
         if pending is None:
             try:
-                check_function(decls, code, ops, env=env, meter=meter)
+                check_function(decls, *modern(env, code, ops), env=env, meter=meter)
             except UnsupportedError:
                 raise
             except InvalidError as error:

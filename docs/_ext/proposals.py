@@ -10,7 +10,8 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from runtime.features import AVAILABLE, MVP, PRESETS, WASM_2_0, WASM_3_0, Feature
-from runtime.instr.index import BY_NAME
+from runtime.instr import legacy
+from runtime.instr.index import DECODED
 from runtime.interp import numeric as _numeric
 from runtime.interp import prepare as _prepare
 from runtime.interp.prepare import STEPS
@@ -22,6 +23,8 @@ PAGE = Path(__file__).resolve().parents[1] / "proposals.md"
 BEGIN, END = "<!-- from the tables: begin -->\n", "<!-- from the tables: end -->\n"
 #: The files whose import fills the tables.
 FILLED = (_numeric, _prepare, _function)
+#: Instructions that become others when a body is decoded, all of which both tiers have.
+REWRITTEN = {row.name for row in legacy.ROWS}
 #: Features without instructions of their own, or with more to them than those, that machine code does not have.
 NOT_COMPILED: frozenset[Feature] = frozenset()
 
@@ -46,10 +49,12 @@ def coverage(have: list[bool], whole: bool) -> str:
 def rows() -> Iterator[str]:
     """One line a feature."""
     for feature in Feature:
-        names = [row.name for row in BY_NAME.values() if row.feature is feature]
+        names = [row.name for row in DECODED.values() if row.feature is feature]
         there = feature in AVAILABLE
-        interpreter = coverage([known(name) or name in STEPS for name in names], there)
-        native = coverage([name in LOWERINGS for name in names], there and feature not in NOT_COMPILED)
+        interpreter = coverage([name in REWRITTEN or known(name) or name in STEPS for name in names], there)
+        native = coverage(
+            [name in REWRITTEN or name in LOWERINGS for name in names], there and feature not in NOT_COMPILED
+        )
         count = str(len(names)) if names else ""
         if not there:
             interpreter = native = "no"

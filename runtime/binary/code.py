@@ -14,7 +14,7 @@ from .. import lean
 from ..declarations import Code, Declarations
 from ..errors import MalformedError, UnsupportedError
 from ..features import Feature
-from ..instr.index import BY_CODE, PREFIXES, absent_opcode
+from ..instr.index import DECODED, PREFIXES, absent_opcode
 from ..instr.model import Catch, Immediate, Instr, Op
 from ..limits import MAX_NESTING
 from ..types import VALTYPES, DefType, non_null
@@ -35,6 +35,15 @@ _SHAPES: dict[Immediate, int] = {
     Immediate.BLOCK_TYPE: _BLOCK,
 }
 _IF, _ELSE, _END_CODE, _TRY_TABLE, _EMPTY = 0x04, 0x05, 0x0B, 0x1F, 0x40
+_TRY, _CATCH, _DELEGATE, _CATCH_ALL = 0x06, 0x07, 0x18, 0x19
+#: What divides or closes a block, by its byte: the bytes that the block may have begun with, or been divided by last;
+#: and what it is without such a block.
+_PARTS: dict[int, tuple[tuple[int, ...], str]] = {
+    _ELSE: ((_IF,), "else without if"),
+    _CATCH: ((_TRY, _CATCH), "catch without try"),
+    _CATCH_ALL: ((_TRY, _CATCH), "catch_all without try"),
+    _DELEGATE: ((_TRY,), "delegate without try"),
+}
 #: Added to a one-byte negative number: gives its canonical form as an i32.
 _NEGATIVE_BYTE = 0x1_0000_0000 - 0x80
 _NO_ROW = Instr(-1, "no row")
@@ -55,14 +64,15 @@ class _Dispatch:
 
 @functools.lru_cache(maxsize=32)
 def _dispatch(features: Feature) -> _Dispatch:
-    allowed = {code: (row, _READERS.get(row.immediate)) for code, row in BY_CODE.items() if row.feature in features}
+    allowed = {code: (row, _READERS.get(row.immediate)) for code, row in DECODED.items() if row.feature in features}
     shapes = [_RARE] * 256
     rows = [_NO_ROW] * 256
     for code, (row, _) in allowed.items():
         if code < 256:
             rows[code] = row
             shapes[code] = _SHAPES.get(row.immediate, _RARE)
-    shapes[_ELSE] = _RARE
+    for byte in _PARTS:
+        shapes[byte] = _RARE
     shapes[_END_CODE] = _END
     results: dict[int, object] = {_EMPTY: None}
     results.update((byte, t) for byte, t in VALTYPES.items() if byte >= 0x7C)
@@ -156,14 +166,14 @@ def decode_expr(
                 if len(opened) > MAX_NESTING:
                     raise MalformedError("blocks nested too deeply", pc)
             else:
-                if byte == _ELSE:
-                    _open_else(opened, pc)
+                op, pos = _rare(data, pc, limit, features, dispatch, data_count_present, types)
+                append(op)
+                if byte in _PARTS:
+                    _divide(opened, byte, pc)
                 elif byte == _TRY_TABLE:
                     opened.append(byte)
                     if len(opened) > MAX_NESTING:
                         raise MalformedError("blocks nested too deeply", pc)
-                op, pos = _rare(data, pc, limit, features, dispatch, data_count_present, types)
-                append(op)
         else:
             raise MalformedError("unexpected end: END opcode expected", limit)
     except IndexError:
@@ -173,11 +183,15 @@ def decode_expr(
     return ops, pos
 
 
-def _open_else(opened: bytearray, pc: int) -> None:
-    """`else` is no instruction of its own (spec 5.4.1): it belongs to the innermost open block, which must be `if`."""
-    if not opened or opened[-1] != _IF:
-        raise MalformedError("END opcode expected: else without if", pc)
-    opened[-1] = _ELSE
+def _divide(opened: bytearray, byte: int, pc: int) -> None:
+    """`else` and the like are no instructions of their own (spec 5.4.1): they belong to the innermost open block."""
+    before, wrong = _PARTS[byte]
+    if not opened or opened[-1] not in before:
+        raise MalformedError(f"END opcode expected: {wrong}", pc)
+    if byte == _DELEGATE:
+        opened.pop()
+    else:
+        opened[-1] = byte
 
 
 def _block_type(
@@ -238,7 +252,7 @@ def _rare(
 
 
 def _no_row(code: int, pc: int) -> MalformedError | UnsupportedError:
-    row = BY_CODE.get(code)
+    row = DECODED.get(code)
     if row is not None:
         return UnsupportedError(row.feature.text, f"instruction {row.name}", offset=pc)
     text = f"{code:02x}" if code < 256 else f"{code >> 16:02x} {code & 0xFFFF:02x}"
@@ -331,6 +345,7 @@ def _sixteen(reader: Reader) -> bytes:
 
 _NEEDS_COUNT = frozenset((Immediate.DATA, Immediate.MEMORY_DATA, Immediate.TYPE_DATA))
 _READERS: dict[Immediate, _Read] = {
+    Immediate.LABEL: Reader.u32,
     Immediate.LABELS: _labels,
     Immediate.CALL_INDIRECT: _call_indirect,
     Immediate.TABLE: _table_index,

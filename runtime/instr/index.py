@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..features import Feature
-from . import atomic, control, gc, memory, numeric, simd, table
+from . import atomic, control, gc, legacy, memory, numeric, simd, table
 from .model import Instr
 
 #: Bytes that open a two-part opcode; the second part is a LEB128 number.
@@ -33,16 +32,14 @@ BY_CODE, BY_NAME = join(
     control.ROWS, table.ROWS, memory.ROWS, numeric.ROWS, simd.ROWS, gc.ROWS, atomic.ROWS
 )  # fmt: skip
 
-_EXCEPTIONS = Feature.EXCEPTIONS.text
-_LEGACY = "legacy-exceptions"
+#: What the decoder knows: besides the table the rows that are rewritten before anybody else sees them.
+DECODED = BY_CODE | {row.code: row for row in legacy.ROWS}
+
 _STACK_SWITCHING = "stack-switching"
 _SHARED_EVERYTHING = "shared-everything-threads"
 
 #: First code, last code, feature.
 _ABSENT_OPCODES: tuple[tuple[int, int, str], ...] = (
-    (0x06, 0x07, _LEGACY),
-    (0x09, 0x09, _LEGACY),
-    (0x18, 0x19, _LEGACY),
     (0xE0, 0xE6, _STACK_SWITCHING),
     (0xFC_0012, 0xFC_0012, "memory-control"),
     (0xFC_0013, 0xFC_0016, "wide-arithmetic"),

@@ -23,7 +23,7 @@ class Immediate(enum.Enum):
     """
 
     NONE = enum.auto()  # None
-    BLOCK_TYPE = enum.auto()  # None (empty), a ValType, or a type index (int)
+    BLOCK_TYPE = enum.auto()  # None (empty), a ValType, or a type index (int); a FuncType where a body was rewritten
     LABEL = enum.auto()  # int
     LABELS = enum.auto()  # (tuple of labels, default label)
     FUNC = enum.auto()  # int

@@ -68,7 +68,7 @@ def _pending(image: Image) -> ExnInst | None:
 
 def _clause(image: Image, pc: int, exn: ExnInst) -> tuple[int, Any]:
     body = image.instance.module.body(image.points.function(pc))
-    start = next(at for at in body.side.blocks if body.ops[at][0] == pc)
+    start = next(at for at, block in body.side.blocks.items() if block.kind == "try" and body.ops[at][0] == pc)
     number = 0
     while start >= 0:
         clauses: Any = body.ops[start][2]  # its form belongs to the row

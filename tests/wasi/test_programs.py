@@ -115,6 +115,29 @@ def test_a_program_serves_a_socket(injector: Injector, tier: Tier) -> None:
     assert (bytes(answer), bytes(out)) == (b"HELLO THERE", b"served\n")
 
 
+#: What the compiler needs to be told for exceptions, and for those from before WebAssembly 3.0.
+THROWS = "-fno-rtti -fexceptions -mcpu=generic+exception_handling+multivalue+reference_types -mllvm -wasm-enable-eh"
+LEGACY = "-mllvm -wasm-use-legacy-eh="
+THROWN = "".join([
+    f"~inner ~tried caught {k} ~outer {'thrown again' if k % 2 else 'returned'} {k if k % 2 else -k}\n"
+    if k % 3 == 1 else f"~inner ~tried ~outer returned {k}\n" for k in range(8)
+])  # fmt: skip
+
+
+@on_both
+@pytest.mark.parametrize("injector", [Never(), Every(1), Every(61)], ids=str)
+@pytest.mark.parametrize("legacy", ["true", "false"])
+def test_a_program_throws(legacy: str, injector: Injector, tier: Tier) -> None:
+    """A C++ program with destructors, handlers and what they throw again: the same with the instructions that
+    WebAssembly 3.0 has for it and with those from before."""
+    source = (HERE / "thrown.cpp").read_text()
+    data = cc(source, "-O1", "-s", *THROWS.split(), *(LEGACY + legacy).split(), language="c++")
+    out = bytearray()
+    with instance(Module.from_bytes(data), injector, tier, stdout=out) as inst:
+        assert end(inst.start("_start")) in (Returned(()), Exited(0))
+    assert out.decode() == THROWN
+
+
 HELLO = """
 #include <stdio.h>
 #include <unistd.h>
