@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 
@@ -30,10 +29,7 @@ from runtime.store import Store
 from tests.support.build import wat
 from tests.support.guests import Guest, modules_of, nothing, reload, resume_all
 from tests.support.hosts import Call, Results, host, imports
-
-Tier = Literal["interpreter", "native"]
-NO_LLVM = pytest.mark.skipif(find_spec("llvmlite") is None, reason="no native tier: llvmlite is not installed")
-TIERS = ["interpreter", pytest.param("native", marks=NO_LLVM)]
+from tests.support.native import TIERS, Tier
 
 #: Exceptions through several frames, by tag and of any, references kept in locals, a table and a global over loops,
 #: handlers inside handlers, and locals that only a handler reads.

@@ -3,9 +3,6 @@ decoded, and like any others from then on."""
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-from typing import Literal
-
 import pytest
 
 from runtime import (
@@ -23,12 +20,10 @@ from runtime import (
 from runtime.features import AVAILABLE, WASM_3_0, Feature
 from tests.support.build import BuildError, run_tool, wasm_tools, wat
 from tests.support.guests import Guest, reload, resume_all
+from tests.support.native import TIERS, Tier
 from tests.support.raw import CODE, FUNC, ONE_TYPE, TYPE, module, one_body, section, sized
 
 _TAG = 13
-Tier = Literal["interpreter", "native"]
-NO_LLVM = pytest.mark.skipif(find_spec("llvmlite") is None, reason="no native tier: llvmlite is not installed")
-TIERS = ["interpreter", pytest.param("native", marks=NO_LLVM)]
 
 #: What throws by its argument: 0 nothing, 1 `$a`, 2 `$b`, else `$c`; over loops, so that there are check points.
 HEAD = """

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-from typing import Literal
-
 import pytest
 
 from runtime import (
@@ -25,10 +22,8 @@ from runtime.saving.form import dumps, loads
 from runtime.store import Store
 from tests.support.build import wat
 from tests.support.guests import Guest, modules_of, nothing, reload, resume_all
+from tests.support.native import TIERS, Tier
 
-Tier = Literal["interpreter", "native"]
-NO_LLVM = pytest.mark.skipif(find_spec("llvmlite") is None, reason="no native tier: llvmlite is not installed")
-TIERS = ["interpreter", pytest.param("native", marks=NO_LLVM)]
 #: All that addresses, sizes and indexes go through, with a check point at each round.
 WORK = """
     (memory $m i64 1 8) (memory $small i64 3 10 (pagesize 1)) (memory $narrow 1 2)

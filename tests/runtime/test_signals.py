@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.build import wat
 from tests.support.cache import ROOT
-from tests.support.native import needs_native
+from tests.support.native import on_both
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are a matter of POSIX")
 
@@ -70,8 +70,6 @@ def run(tier: str, script: str, *, signals: bool = True) -> str:
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
-
-on_both = pytest.mark.parametrize("tier", ["interpreter", pytest.param("native", marks=needs_native)])
 
 HANDLER_STOPS = """
 inst = make()

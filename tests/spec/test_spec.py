@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 
 import attrs
@@ -12,6 +11,7 @@ import pytest
 from hostsdk.cli.wast_engine import ScriptEngine, Tier
 from hostsdk.cli.wast_script import TEXT_FORMAT, run_script
 from runtime import EngineConfig, Feature
+from tests.support.native import TIERS
 from tests.support.spec import NO_SCRIPTS, SPEC_COUNTS, script_id, spec_json, spec_scripts, text_refused
 
 #: From this check point of a call on, fewer are hit: some scripts turn a million times, for all of which there is
@@ -20,8 +20,6 @@ MANY = 20_000
 #: What a command may be skipped for.
 REASONS = {TEXT_FORMAT} | {feature.text for feature in Feature if feature not in EngineConfig().features}
 NO_SCRIPT = pytest.param(None, marks=pytest.mark.skip(reason=NO_SCRIPTS))
-NO_LLVM = pytest.mark.skipif(find_spec("llvmlite") is None, reason="no native tier: llvmlite is not installed")
-TIERS = ["interpreter", pytest.param("native", marks=NO_LLVM)]
 MODES = [
     pytest.param(None, id="plain"),
     pytest.param(1, id="suspend-1", marks=pytest.mark.slow),

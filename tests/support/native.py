@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import pytest
 
@@ -22,6 +22,10 @@ from .guests import Externs, resume_all
 
 #: For tests that run machine code.
 needs_native = pytest.mark.skipif(unavailable() is not None, reason=str(unavailable()))
+#: The tiers, for `parametrize`, and a mark that does so.
+Tier: TypeAlias = Literal["interpreter", "native"]
+TIERS = ("interpreter", pytest.param("native", marks=needs_native))
+on_both = pytest.mark.parametrize("tier", TIERS)
 #: Code generator's level for tests: quick to compile.
 QUICK = 0
 

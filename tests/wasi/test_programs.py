@@ -15,7 +15,7 @@ from hostsdk.testing import Kind, Scenario, World, explore
 from hostsdk.wasi import MemoryTree, WasiConfig, preview1
 from runtime.exec.inject import At, Every, Injector, Never, Randomly
 from tests.support.build import cc
-from tests.support.native import needs_native
+from tests.support.native import on_both
 from tests.support.running import Tier, end, instance
 from tests.support.waits import in_thread
 
@@ -55,9 +55,6 @@ unlink: ok
 rmdir: ok
 //before f 5
 """
-
-
-on_both = pytest.mark.parametrize("tier", ["interpreter", pytest.param("native", marks=needs_native)])
 
 
 @on_both

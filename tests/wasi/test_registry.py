@@ -16,13 +16,12 @@ import pytest
 from hostsdk import Engine, EngineConfig, Execution, Instance, OutOfSteps, Returned, Suspended
 from hostsdk.wasi import MemoryTree, WasiConfig, preview1
 from runtime.exec.inject import Injector, Never
-from tests.support.native import needs_native
+from tests.support.native import on_both
 from tests.support.process import hostsdk
 from tests.support.registry import flite, flite_path, packaged
 from tests.support.running import ENDED, Gaps, Tier, call, end, instance, text
 
 pytestmark = pytest.mark.slow
-on_both = pytest.mark.parametrize("tier", ["interpreter", pytest.param("native", marks=needs_native)])
 
 
 def faults() -> list[Injector]:

@@ -25,12 +25,11 @@ from hostsdk.wasi import MemoryTree, WasiConfig, preview1
 from runtime import FakeClock
 from runtime.exec.inject import Injector, Never
 from tests.support.micropython import DISTRIBUTION, FILE, PRINTED, SCRIPT, host
-from tests.support.native import engine, needs_native
+from tests.support.native import engine, needs_native, on_both
 from tests.support.registry import located, packaged
 from tests.support.running import Gaps, Tier, call, end, instance
 
 pytestmark = pytest.mark.slow
-on_both = pytest.mark.parametrize("tier", ["interpreter", pytest.param("native", marks=needs_native)])
 ENDED = (Returned(()), Exited(0))
 
 

@@ -71,6 +71,26 @@ def transfer(ctx: BlockingCtx, used: Use, attempt: Callable[[Descriptor], T | No
     )
 
 
+def write_all(ctx: BlockingCtx, used: Use, data: Buffers, write: Callable[[Descriptor, bytes], int | None]) -> int:
+    """Hand on all of the buffers, as much at a time as is taken. Gives the number of bytes: fewer only where an error
+    ends it, or the guest doesn't wait, behind the first. May suspend."""
+
+    def attempt(descriptor: Descriptor) -> int | None:
+        return write(descriptor, gather(ctx, data, done.value)) or None
+
+    done = ctx.progress(0)
+    while done.value < total(data):
+        if done.value:
+            ctx.check_interrupt()
+        try:
+            done.value += transfer(ctx, used, attempt, write=True)
+        except OSError:
+            if not done.value:
+                raise
+            break
+    return done.value
+
+
 def prepare(ctx: BlockingCtx, iovs: int, count: int) -> Buffers:
     """The list of buffers, read once for the call. Raises EINVAL; traps."""
 
@@ -101,20 +121,7 @@ def fd_write(ctx: BlockingCtx, fd: u32, iovs: u32, count: u32) -> tuple[u16, Sto
     data = prepare(ctx, iovs, count)
     used = use(ctx, fd, Rights.FD_WRITE)
 
-    def write(descriptor: Descriptor) -> int | None:
-        return descriptor.file.write(gather(ctx, data, done.value)) or None
-
-    done = ctx.progress(0)
-    while done.value < total(data):
-        if done.value:
-            ctx.check_interrupt()
-        try:
-            done.value += transfer(ctx, used, write, write=True)
-        except OSError:
-            if not done.value:
-                raise
-            break
-    return 0, done.value
+    return 0, write_all(ctx, used, data, lambda descriptor, rest: descriptor.file.write(rest))
 
 
 @host.restartable

@@ -12,8 +12,8 @@ from ..fs.base import Listener, Socket
 from ..module import host
 from ..state import BlockingCtx, Ctx
 from ..types import FdFlags, Rights
-from .io import prepare, transfer, use
-from .iovec import gather, scatter, total
+from .io import prepare, transfer, use, write_all
+from .iovec import scatter, total
 
 #: `riflags`.
 _PEEK, _WAITALL = 1, 2
@@ -81,6 +81,8 @@ def sock_recv(ctx: BlockingCtx, fd: u32, iovs: u32, count: u32, flags: u16) -> t
 
     done = ctx.progress(0)
     while True:
+        if done.value:
+            ctx.check_interrupt()
         try:
             got, cut = transfer(ctx, used, receive)
         except OSError:
@@ -107,18 +109,7 @@ def sock_send(ctx: BlockingCtx, fd: u32, iovs: u32, count: u32, flags: u16) -> t
     ctx.once(lambda: _kind(ctx, fd))
     used = use(ctx, fd, Rights.FD_WRITE)
 
-    def send(descriptor: Descriptor) -> int | None:
-        return _socket(descriptor).write(gather(ctx, data, done.value)) or None
-
-    done = ctx.progress(0)
-    while done.value < total(data):
-        try:
-            done.value += transfer(ctx, used, send, write=True)
-        except OSError:
-            if not done.value:
-                raise
-            break
-    return 0, done.value
+    return 0, write_all(ctx, used, data, lambda descriptor, rest: _socket(descriptor).write(rest))
 
 
 @host.function
