@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import attrs
 
@@ -12,8 +12,8 @@ from hostsdk.wasi import WasiConfig, preview1
 from runtime.exec.inject import Injector
 
 from . import native
+from .native import Tier
 
-Tier: TypeAlias = Literal["interpreter", "native"]
 #: How a program that is content ends.
 ENDED = (Returned(()), Exited(0))
 
