@@ -15,8 +15,8 @@ from hostsdk.testing import Kind, Scenario, World, explore
 from hostsdk.wasi import MemoryTree, WasiConfig, preview1
 from runtime.exec.inject import At, Every, Injector, Never, Randomly
 from tests.support.build import cc
-from tests.support.native import on_both
-from tests.support.running import Tier, end, instance
+from tests.support.native import Tier, on_both
+from tests.support.running import end, instance
 from tests.support.waits import in_thread
 
 HERE = Path(__file__).parent / "programs"

@@ -16,10 +16,10 @@ import pytest
 from hostsdk import Engine, EngineConfig, Execution, Instance, OutOfSteps, Returned, Suspended
 from hostsdk.wasi import MemoryTree, WasiConfig, preview1
 from runtime.exec.inject import Injector, Never
-from tests.support.native import on_both
+from tests.support.native import Tier, on_both
 from tests.support.process import hostsdk
 from tests.support.registry import flite, flite_path, packaged
-from tests.support.running import ENDED, Gaps, Tier, call, end, instance, text
+from tests.support.running import ENDED, Gaps, call, end, instance, text
 
 pytestmark = pytest.mark.slow
 

@@ -25,9 +25,9 @@ from hostsdk.wasi import MemoryTree, WasiConfig, preview1
 from runtime import FakeClock
 from runtime.exec.inject import Injector, Never
 from tests.support.micropython import DISTRIBUTION, FILE, PRINTED, SCRIPT, host
-from tests.support.native import engine, needs_native, on_both
+from tests.support.native import Tier, engine, needs_native, on_both
 from tests.support.registry import located, packaged
-from tests.support.running import Gaps, Tier, call, end, instance
+from tests.support.running import Gaps, call, end, instance
 
 pytestmark = pytest.mark.slow
 ENDED = (Returned(()), Exited(0))
