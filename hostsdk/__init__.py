@@ -3,162 +3,146 @@
 This is the door for authors of host functions and for embedders.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
-from ._blocking import block_until, sleep
-from ._blocking import check_interrupt_op as check_interrupt
-from ._callback import call, tail_call
-from ._context import BlockingContext, Context, Progress
-from ._embed import Export, Exports, Instance
-from ._engine import (
-    V128,
-    Array,
-    Clock,
-    Counters,
-    DivergenceError,
-    Driver,
-    Dropped,
-    Engine,
-    EngineConfig,
-    Exited,
-    ExitRequested,
-    Failed,
-    FakeClock,
-    Feature,
-    Func,
-    FuncType,
-    Global,
-    I31Int,
-    InstanceAbandoned,
-    Interrupt,
-    Interrupted,
-    InvalidError,
-    LimitError,
-    Limits,
-    MalformedError,
-    Memory,
-    MemoryType,
-    NestedSuspension,
-    Notifier,
-    OutOfSteps,
-    RecordError,
-    ReentrancyError,
-    SnapshotError,
-    State,
-    StateError,
-    Status,
-    Struct,
-    SystemClock,
-    Table,
-    TimedOut,
-    Total,
-    Totals,
-    TraceLine,
-    Trap,
-    TrapCode,
-    Trapped,
-    UnlinkableError,
-    UnsupportedError,
-    WasmError,
-    WasmException,
-    lean,
-    parse_features,
-)
-from ._engine import TagInst as ExceptionTag
-from ._errors import (
-    ERRNO_NEGATIVE,
-    WASI_ERRNO,
-    BufferTooSmall,
-    ConversionError,
-    Errors,
-    HandleError,
-    HostError,
-    InvalidText,
-    MissingExport,
-    ResultError,
-    SignatureError,
-    wasi_errno,
-)
-from ._execution import Execution
-from ._extensions import ExtensionError, InstalledHost, find_host, installed_hosts, load_host
-from ._loaded import Module
-from ._memory import GuestMemory, Rows
-from ._module import HostModule
-from ._outcomes import (
-    CallCancelled,
-    CallInterrupted,
-    CallStopped,
-    Outcome,
-    Returned,
-    Suspended,
-    Timeout,
-    Unanswered,
-)
-from ._question import Question, ask
-from ._resources import ResourceTable
-from ._sockets import try_recv, try_send
-from ._sort import sort_with
-from ._threads import GuestThread, OsThreads, Process, ProcessResult, Spawner, drive
-from ._trace import Trace, TraceEvent
-from ._types import (
-    AnyRef,
-    ArrayRef,
-    ByteList,
-    Bytes,
-    Count,
-    CStr,
-    EqRef,
-    ExnRef,
-    ExternRef,
-    FuncRef,
-    I31Ref,
-    Op,
-    OutBuffer,
-    OutBuffers,
-    Ptr,
-    Steps,
-    Stored,
-    Str,
-    StructRef,
-    Tag,
-    TypedFuncRef,
-    f32,
-    f64,
-    i8,
-    i16,
-    i32,
-    i64,
-    isize,
-    u8,
-    u16,
-    u32,
-    u64,
-    usize,
-)
+from ._engine import doors
 
 if TYPE_CHECKING:
+    from ._blocking import block_until, sleep
+    from ._blocking import check_interrupt_op as check_interrupt
+    from ._callback import call, tail_call
+    from ._context import BlockingContext, Context, Progress
     from ._drivers.green import GreenThreads
     from ._drivers.pool import SchedulerPool
     from ._drivers.scheduler import Deadlock, Scheduler
     from ._drivers.tasks import Task, TaskState
-
-#: What is imported when somebody asks for it: most programs run one thing at a time.
-_LATER = {
-    "Deadlock": "scheduler",
-    "GreenThreads": "green",
-    "Scheduler": "scheduler",
-    "SchedulerPool": "pool",
-    "Task": "tasks",
-    "TaskState": "tasks",
-}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"._drivers.{_LATER[name]}", __name__), name)
-
+    from ._embed import Export, Exports, Instance
+    from ._engine import (
+        V128,
+        Array,
+        Clock,
+        Counters,
+        DivergenceError,
+        Driver,
+        Dropped,
+        Engine,
+        EngineConfig,
+        Exited,
+        ExitRequested,
+        Failed,
+        FakeClock,
+        Feature,
+        Func,
+        FuncType,
+        Global,
+        I31Int,
+        InstanceAbandoned,
+        Interrupt,
+        Interrupted,
+        InvalidError,
+        LimitError,
+        Limits,
+        MalformedError,
+        Memory,
+        MemoryType,
+        NestedSuspension,
+        Notifier,
+        OutOfSteps,
+        RecordError,
+        ReentrancyError,
+        SnapshotError,
+        State,
+        StateError,
+        Status,
+        Struct,
+        SystemClock,
+        Table,
+        TimedOut,
+        Total,
+        Totals,
+        TraceLine,
+        Trap,
+        TrapCode,
+        Trapped,
+        UnlinkableError,
+        UnsupportedError,
+        WasmError,
+        WasmException,
+        doors,
+        lean,
+        parse_features,
+    )
+    from ._engine import TagInst as ExceptionTag
+    from ._errors import (
+        ERRNO_NEGATIVE,
+        WASI_ERRNO,
+        BufferTooSmall,
+        ConversionError,
+        Errors,
+        HandleError,
+        HostError,
+        InvalidText,
+        MissingExport,
+        ResultError,
+        SignatureError,
+        wasi_errno,
+    )
+    from ._execution import Execution
+    from ._extensions import ExtensionError, InstalledHost, find_host, installed_hosts, load_host
+    from ._loaded import Module
+    from ._memory import GuestMemory, Rows
+    from ._module import HostModule
+    from ._outcomes import (
+        CallCancelled,
+        CallInterrupted,
+        CallStopped,
+        Outcome,
+        Returned,
+        Suspended,
+        Timeout,
+        Unanswered,
+    )
+    from ._question import Question, ask
+    from ._resources import ResourceTable
+    from ._sockets import try_recv, try_send
+    from ._sort import sort_with
+    from ._threads import GuestThread, OsThreads, Process, ProcessResult, Spawner, drive
+    from ._trace import Trace, TraceEvent
+    from ._types import (
+        AnyRef,
+        ArrayRef,
+        ByteList,
+        Bytes,
+        Count,
+        CStr,
+        EqRef,
+        ExnRef,
+        ExternRef,
+        FuncRef,
+        I31Ref,
+        Op,
+        OutBuffer,
+        OutBuffers,
+        Ptr,
+        Steps,
+        Stored,
+        Str,
+        StructRef,
+        Tag,
+        TypedFuncRef,
+        f32,
+        f64,
+        i8,
+        i16,
+        i32,
+        i64,
+        isize,
+        u8,
+        u16,
+        u32,
+        u64,
+        usize,
+    )
 
 __all__ = [
     "ERRNO_NEGATIVE",
@@ -284,6 +268,7 @@ __all__ = [
     "block_until",
     "call",
     "check_interrupt",
+    "doors",
     "drive",
     "f32",
     "f64",
@@ -309,3 +294,48 @@ __all__ = [
     "usize",
     "wasi_errno",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = doors.door(
+        __name__,
+        {
+            "._blocking": "block_until check_interrupt_op:check_interrupt sleep",
+            "._callback": "call tail_call",
+            "._context": "BlockingContext Context Progress",
+            "._embed": "Export Exports Instance",
+            "._engine": (
+                "Array Clock Counters DivergenceError Driver Dropped Engine EngineConfig ExitRequested Exited Failed "
+                "FakeClock Feature Func FuncType Global I31Int InstanceAbandoned Interrupt Interrupted InvalidError "
+                "LimitError Limits MalformedError Memory MemoryType NestedSuspension Notifier OutOfSteps RecordError "
+                "ReentrancyError SnapshotError State StateError Status Struct SystemClock Table TagInst:ExceptionTag "
+                "TimedOut Total Totals TraceLine Trap TrapCode Trapped UnlinkableError UnsupportedError V128 "
+                "WasmError WasmException doors lean parse_features"
+            ),
+            "._errors": (
+                "BufferTooSmall ConversionError ERRNO_NEGATIVE Errors HandleError HostError InvalidText MissingExport "
+                "ResultError SignatureError WASI_ERRNO wasi_errno"
+            ),
+            "._execution": "Execution",
+            "._extensions": "ExtensionError InstalledHost find_host installed_hosts load_host",
+            "._loaded": "Module",
+            "._memory": "GuestMemory Rows",
+            "._module": "HostModule",
+            "._outcomes": "CallCancelled CallInterrupted CallStopped Outcome Returned Suspended Timeout Unanswered",
+            "._question": "Question ask",
+            "._resources": "ResourceTable",
+            "._sockets": "try_recv try_send",
+            "._sort": "sort_with",
+            "._threads": "GuestThread OsThreads Process ProcessResult Spawner drive",
+            "._trace": "Trace TraceEvent",
+            "._types": (
+                "AnyRef ArrayRef ByteList Bytes CStr Count EqRef ExnRef ExternRef FuncRef I31Ref Op OutBuffer "
+                "OutBuffers Ptr Steps Stored Str StructRef Tag TypedFuncRef f32 f64 i16 i32 i64 i8 isize u16 u32 u64 "
+                "u8 usize"
+            ),
+            "._drivers.green": "GreenThreads",
+            "._drivers.pool": "SchedulerPool",
+            "._drivers.scheduler": "Deadlock Scheduler",
+            "._drivers.tasks": "Task TaskState",
+        },
+        __all__,
+    )

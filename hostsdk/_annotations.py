@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import collections.abc
 import enum
-import inspect
+import sys
 import types
 import typing
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from types import FrameType, MappingProxyType
 from typing import Annotated, Any, NewType, TypeAlias, Union, get_args
 
 from ._cells import ArrayCell, BuffersParam, EnumWord, OptionalParam, OptionalWord, TaggedCell, WordParam
@@ -432,7 +432,7 @@ def _result(hint: Hint, place: Place) -> Result:
 
 def local_names(depth: int) -> Mapping[str, object]:
     """The local names of the code `depth` calls up, where the decorator stands."""
-    frame = inspect.currentframe()
+    frame: FrameType | None = sys._getframe() if hasattr(sys, "_getframe") else None
     for _ in range(depth + 1):
         frame = frame.f_back if frame is not None else None
     return {} if frame is None else dict(frame.f_locals)

@@ -39,7 +39,6 @@ from ._engine import (
     control,
     render,
     run_through,
-    snapshot,
 )
 from ._engine import Returned as RuntimeReturned
 from ._errors import MissingExport
@@ -208,8 +207,7 @@ class Instance:
             binding = Binding(host, state, self.resources, self)
             self._bindings.append(binding)
             self._tags.update({(host.name, name): tag for name, tag in host.tags.items()})
-            for name, spec in host.functions.items():
-                self._functions.add(host.name, name, spec, binding)
+            self._functions.add(binding)
 
     def _look_up(self, imports: Imports) -> ByType:
         def find(module: str, name: str, type_: object) -> Any:
@@ -467,6 +465,8 @@ class Instance:
         engine: Engine | None,
         trace: Trace | None,
     ) -> tuple[Instance, Any]:
+        from ._engine import snapshot  # few guests are loaded
+
         self = cls.__new__(cls)
 
         def find(module: str, name: str, type_: FuncType) -> HostFunc | None:

@@ -24,7 +24,6 @@ from ._engine import (
     Trapped,
     control,
     run_through,
-    snapshot,
     trace_of,
     value_out,
 )
@@ -197,6 +196,8 @@ class Execution:
             "name": self.name, "args": list(map(_plain, self.args)), "hosts": inst._save_hosts(),
             "resources": save_resources(inst.resources, inst._bindings),
         }  # fmt: skip
+        from ._engine import snapshot  # few guests are saved
+
         return snapshot.save(self._context, self.instance._raw, extra)
 
     @classmethod

@@ -6,8 +6,6 @@ takes an option, which `hostsdk run --host NAME=OPTION` and `load_host(NAME, OPT
 
 from __future__ import annotations
 
-import inspect
-import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -17,6 +15,7 @@ from ._module import HostModule
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
+    from inspect import Parameter
 
 GROUP: Final = "hostsdk.modules"
 
@@ -50,7 +49,7 @@ class InstalledHost:
     def required(self) -> bool:
         """Whether it can't be had without its option. Imports the package. Raises ExtensionError."""
         found = self._import()
-        return option_name(found) is not None and _first(found).default is inspect.Parameter.empty
+        return option_name(found) is not None and _needed(found)
 
     def load(self, option: str | None = None) -> HostModule[Any]:
         """The host module, made with `option`. Imports the package. Raises ExtensionError, which names the package and
@@ -106,6 +105,8 @@ def load_host(name: str, option: str | None = None) -> HostModule[Any]:
 def _missing(name: str) -> str:
     """What is said where no installed package has this host module: what to install, in each way."""
     # The name may be the guest's word: only what can be a package's name is put into a command.
+    import re
+
     good = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) is not None
     package = "hostsdk-" + name.lower().replace("_", "-") if good else "PACKAGE"
     usual = f" ({package} would be the usual name)" if good else ""
@@ -135,7 +136,7 @@ def make_host(found: object, option: str | None, name: str) -> HostModule[Any]:
     takes = option_name(found)
     if option is not None and takes is None:
         raise Refused("it takes no option")
-    if option is None and takes is not None and _first(found).default is inspect.Parameter.empty:
+    if option is None and takes is not None and _needed(found):
         raise Refused(f"it needs an option: {name}={takes.upper()}")
     try:
         made: object = found() if option is None else found(option)
@@ -151,10 +152,19 @@ def option_name(found: object) -> str | None:
     if isinstance(found, (HostModule, type)) or not callable(found):
         return None
     first = _first(found)
+    if first is None:
+        return None
     return first.name if first.annotation in (str, "str", str | None, "str | None") else None
 
 
-def _first(found: Any) -> inspect.Parameter:
+def _needed(found: object) -> bool:
+    """Whether the factory's first parameter has no default value."""
+    first = _first(found)
+    return first is not None and first.default is first.empty
+
+
+def _first(found: Any) -> Parameter | None:
+    import inspect
+
     factory: Callable[..., object] = found
-    parameters = list(inspect.signature(factory).parameters.values())
-    return parameters[0] if parameters else inspect.Parameter("_", inspect.Parameter.POSITIONAL_ONLY)
+    return next(iter(inspect.signature(factory).parameters.values()), None)

@@ -7,6 +7,7 @@ annotation, what passes is checked against the type.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ._binding import Binding
@@ -21,23 +22,31 @@ class Functions:
 
     def __init__(self, trace: Trace | None) -> None:
         self._bind: Any = BoundFunction if trace is None else trace.bind
-        self._specs: dict[tuple[str, str], tuple[FunctionSpec, Binding]] = {}
+        self._offered: dict[str, list[tuple[Mapping[str, FunctionSpec], Binding]]] = {}
         #: By module and name, and the type where it is another than the function's own.
         self._bound: dict[object, BoundFunction] = {}
 
-    def add(self, module: str, name: str, spec: FunctionSpec, binding: Binding) -> None:
-        """Offer a function. Raises ValueError where there is one of this name."""
-        if (module, name) in self._specs:
-            raise ValueError(f"two host modules have a function {module}.{name}")
-        self._specs[module, name] = spec, binding
+    def add(self, binding: Binding) -> None:
+        """Offer the functions of a host module. Raises ValueError where there is one of the same name."""
+        module, functions = binding.module.name, binding.module.functions
+        offered = self._offered.setdefault(module, [])
+        for others, _ in offered:
+            for name in functions:
+                if name in others:
+                    raise ValueError(f"two host modules have a function {module}.{name}")
+        offered.append((functions, binding))
 
     def find(self, module: str, name: str, want: object) -> BoundFunction | None:
         """The function in the type that is wanted, or in its own where it can't be had in that; None where there is
         none."""
-        offered = self._specs.get((module, name))
-        if offered is None:
-            return None
-        spec, binding = offered
+        for functions, binding in self._offered.get(module, ()):
+            if name in functions:
+                return self._bound_as(functions[name], binding, module, name, want)
+        return None
+
+    def _bound_as(
+        self, spec: FunctionSpec, binding: Binding, module: str, name: str, want: object
+    ) -> BoundFunction:
         key: object = (module, name)
         if isinstance(want, FuncType) and not func_matches(spec.signature.type, want):
             other = spec.fitted(want)

@@ -83,6 +83,7 @@ class Text(enum.Enum):
     MODULE_NAME = "HostModule: the name is the guest's import module, a str; got {value}"
     FUNCTION_NAME = "the name is the guest's import name, a str; got {value}"
     DUPLICATE = "is already there; give one of the two another name with @restartable(name=...) or @function(name=...)"
+    NOT_LATER = "HostModule {module!r}: {name!r} was named for later, and what was to register it did not"
     VERSION = "version= is an int and accepts= a sequence of ints; got {value}"
     REPEAT = "repeat= is about saving a pending coroutine, and this is none; leave it out"
     CALLBACKS = 'callbacks= is "nested" or "scheduled"; got {value}'

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-import inspect
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import Any, Concatenate, Generic, Self, overload
@@ -15,6 +14,8 @@ from ._decorators import Callbacks, Options, Plain, Restartable
 from ._engine import Clock, FuncType, Ref, Scalar, TagInst, TagType, flat, lean
 from ._errors import Errors, SignatureError
 from ._messages import Text
+from ._parameters import parameters_of
+from ._registry import Registry
 from ._resource_kinds import ResourceKind
 from ._signature import Contexts, FunctionSpec, HostCallable, Style, read_signature, style_of
 from ._types import FuncRef, P, R, S, Steps, T, W
@@ -62,7 +63,7 @@ class HostModule(Generic[S]):
         self.errors = errors
         self._state = _factory(name, state)
         self._close = close
-        self._functions: dict[str, FunctionSpec] = {}
+        self._functions = Registry(name)
         self._tags: dict[str, TagInst] = {}
         self._save: Callable[[Any], object] | None = None
         self._load: Callable[..., Any] | None = None
@@ -72,8 +73,9 @@ class HostModule(Generic[S]):
 
     @property
     def functions(self) -> Mapping[str, FunctionSpec]:
-        """The registered functions by the name that guests import."""
-        return MappingProxyType(self._functions)
+        """The registered functions by the name that guests import. Those that are registered `later` are when they are
+        looked at; their names are there at once."""
+        return self._functions
 
     @property
     def tags(self) -> Mapping[str, TagInst]:
@@ -130,7 +132,7 @@ class HostModule(Generic[S]):
         """The same module with another way to make its state, for configuration. This one is unchanged. Raises
         SignatureError for what can't be called."""
         other = copy.copy(self)
-        other._functions = dict(self._functions)
+        other._functions = self._functions.copy()
         other._kinds = dict(self._kinds)
         other._tags = dict(self._tags)
         other._state = _factory(self.name, state)
@@ -163,8 +165,7 @@ class HostModule(Generic[S]):
         is closed then. A hook with a second parameter is given the engine's clock, for what goes on from now. Gives
         `fn` back. Raises SignatureError for a second hook."""
         self._load = self._hook("load", self._load, fn)
-        by_place = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-        takes = [param for param in inspect.signature(fn).parameters.values() if param.kind in by_place]
+        takes = [each for each in parameters_of(fn) if not each.many and not each.keyword_only]
         self._load_timed = len(takes) > 1
         return fn
 
@@ -204,6 +205,17 @@ class HostModule(Generic[S]):
         """Register a plain function: it never waits and never calls back, and nothing about it is recorded. `name` is
         what guests import, if not the function's own. Raises SignatureError."""
         return self._decorate(fn, Style.PLAIN, Options(name))
+
+    def later(self, names: Iterable[str], load: Callable[[], object]) -> None:
+        """Functions that are registered only when a guest imports one of them, or somebody looks at it: `load()`, which
+        may be called more than once and by any thread, imports the file where they stand, say. Copies that `with_state`
+        has made get them too. Raises SignatureError for a name that is taken; looking at one that `load` does not
+        register does."""
+        new = list(names)
+        for name in new:
+            if name in self._functions:
+                raise Place(self.name, name).error(Text.DUPLICATE)
+        self._functions.later(new, load)
 
     def pure(self, fn: Callable[P, W], /) -> Callable[P, W]:
         """Register a function of numbers alone: no context, no effects, the same result for the same arguments. Raises
@@ -275,10 +287,10 @@ class HostModule(Generic[S]):
             raise place.error(Text.FUNCTION_NAME, value=repr(asked))
         style = style_of(fn, kind, place)
         options.judge(place, style is Style.COROUTINE)
-        if name in self._functions:
+        if self._functions.taken(name):
             raise place.error(Text.DUPLICATE)
         signature = read_signature(fn, style, place, _CONTEXTS, self.errors)
-        self._functions[name] = FunctionSpec(
+        spec = FunctionSpec(
             self.name,
             name,
             style,
@@ -293,6 +305,7 @@ class HostModule(Generic[S]):
             if signature.addresses
             else None,
         )
+        self._functions.add(spec)
 
     def __repr__(self) -> str:
         return f"<HostModule {self.name!r} with {len(self._functions)} functions>"

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import collections.abc
 import enum
-import inspect
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FunctionType, MethodType
-from typing import Any, Literal, TypeAlias
-
-from typing_extensions import TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from ._annotations import Hint, Place, origin_of, param_of, resolve, results_of, show, sized
 from ._codecs import (
@@ -31,6 +28,15 @@ from ._engine import FuncType, Ref, ResultShape, Scalar, Shape, ValType, Value, 
 from ._errors import Errors
 from ._messages import Text
 from ._numbers import Number
+from ._parameters import (
+    Parameter,
+    annotations_of,
+    is_async_generator,
+    is_coroutine,
+    is_generator,
+    parameters_of,
+    unwrapped,
+)
 from ._references import RefParam, RefWord
 from ._types import Step
 
@@ -163,13 +169,13 @@ def style_of(fn: object, kind: Style, place: Place) -> Style:
     """The style of `fn`, registered as PURE, PLAIN or (anything that may wait) FUNCTION. Raises SignatureError."""
     if not isinstance(fn, (FunctionType, MethodType)):
         raise place.error(Text.NOT_A_FUNCTION, type=f"'{type(fn).__name__}'")
-    if inspect.isasyncgenfunction(fn):
+    if is_async_generator(fn):
         raise place.error(Text.ASYNC_GENERATOR)
-    if inspect.iscoroutinefunction(fn):
+    if is_coroutine(fn):
         if kind is not Style.FUNCTION:
             raise place.error(Text.PLAIN_COROUTINE)
         return Style.COROUTINE
-    if not inspect.isgeneratorfunction(fn):
+    if not is_generator(fn):
         return kind
     if kind is not Style.FUNCTION:
         raise place.error(Text.PLAIN_GENERATOR)
@@ -180,11 +186,11 @@ def read_signature(
     fn: HostCallable, style: Style, place: Place, contexts: Contexts, errors: Errors | None
 ) -> Signature:
     """The signature of `fn`. Raises SignatureError naming the place and what to write."""
-    raw = inspect.get_annotations(fn)
-    inner = inspect.unwrap(fn)
+    raw = annotations_of(fn)
+    inner = unwrapped(fn)
     inner = getattr(inner, "__func__", inner)
     hints = {name: resolve(inner, place.at(name), text) for name, text in raw.items()}
-    parameters = list(inspect.signature(fn).parameters.values())
+    parameters = parameters_of(fn)
     if style is not Style.PURE:
         _check_context(parameters[0] if parameters else None, hints, style, place, contexts)
         del parameters[0]
@@ -196,13 +202,13 @@ def read_signature(
 
 
 def _check_context(
-    first: inspect.Parameter | None, hints: Mapping[str, Hint], style: Style, place: Place, contexts: Contexts
+    first: Parameter | None, hints: Mapping[str, Hint], style: Style, place: Place, contexts: Contexts
 ) -> None:
     want = contexts.blocking.__name__ if style is Style.FUNCTION else contexts.plain.__name__
     if first is None:
         raise place.error(Text.NO_CONTEXT, name=place.function, context=want, module=place.module)
     place = place.at(first.name)
-    if first.kind not in (first.POSITIONAL_ONLY, first.POSITIONAL_OR_KEYWORD):
+    if first.many or first.keyword_only:
         raise place.error(Text.CONTEXT_UNANNOTATED, name="ctx", context=want)
     if first.name not in hints:
         raise place.error(Text.CONTEXT_UNANNOTATED, name=first.name, context=want)
@@ -220,14 +226,14 @@ def _is_context(hint: Hint, cls: type) -> bool:
 
 
 def _parameter(
-    parameter: inspect.Parameter, hints: Mapping[str, Hint], style: Style, place: Place, contexts: Contexts
+    parameter: Parameter, hints: Mapping[str, Hint], style: Style, place: Place, contexts: Contexts
 ) -> Param:
     place = place.at(parameter.name)
-    if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-        raise place.error(Text.STAR, name=str(parameter).partition(":")[0])
-    if parameter.kind is parameter.KEYWORD_ONLY:
+    if parameter.many:
+        raise place.error(Text.STAR, name=parameter.many)
+    if parameter.keyword_only:
         raise place.error(Text.KEYWORD_ONLY)
-    if parameter.default is not parameter.empty:
+    if parameter.default:
         raise place.error(Text.DEFAULT)
     if parameter.name not in hints:
         raise place.error(Text.UNANNOTATED, name=parameter.name)

@@ -11,9 +11,7 @@ import reprlib
 import warnings
 from collections.abc import Awaitable, Generator, Mapping
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Annotated, Any, Generic, Protocol, TypeAlias, cast
-
-from typing_extensions import ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, ParamSpec, Protocol, TypeAlias, TypeVar, cast
 
 from ._access import NARROW, Access, unaligned
 from ._engine import (
@@ -71,7 +69,14 @@ R = TypeVar(
     " | tuple[int | float | V128 | Struct | Array | WasmException | FuncHandle | AttrsInstance | None, ...]",
 )
 #: The state of a host module, for one instance; None where it has none.
-S = TypeVar("S", default=None)
+# A default is for type checkers: typing has none before 3.13, and typing_extensions takes longer to import than all
+# the rest of this file's needs.
+if TYPE_CHECKING:
+    import typing_extensions
+
+    S = typing_extensions.TypeVar("S", default=None)
+else:
+    S = TypeVar("S")
 
 
 @lean.frozen

@@ -17,7 +17,7 @@ from tests.support.imports import Import, cycles, imports_of, module_name, sourc
 
 #: Rooms of `runtime` from the ground up, one line a floor.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("lean", "log"),
+    ("doors", "lean", "log"),
     ("limits", "features", "errors"),
     ("types", "v128"),
     ("values", "typedefs"),
@@ -48,11 +48,11 @@ ONLY_BY = {"interp": {"engine"}, "llvm": {"engine"}}
 #: Foreign packages that only these modules may import.
 FOREIGN = {"llvmlite": {"runtime.llvm.backend", "runtime.llvm.builder"}}
 #: What the rooms below need besides the standard library.
-PLAIN_ROOMS = {"lean", "limits", "features", "errors", "types", "typedefs", "v128", "values", "semantics"}
+PLAIN_ROOMS = {"doors", "lean", "limits", "features", "errors", "types", "typedefs", "v128", "values", "semantics"}
 
 #: Where strangers come in: packages, and modules that a door hands out whole (`from runtime import control`).
 PACKAGES = {"runtime", "hostsdk", "hostsdk.testing", "hostsdk.wasi"}
-DOORS = PACKAGES | {"runtime.control", "runtime.lean", "runtime.snapshot"}
+DOORS = PACKAGES | {"runtime.control", "runtime.doors", "runtime.lean", "runtime.snapshot"}
 
 FILES = source_files("runtime", "hostsdk")
 MODULES = {module_name(path) for path in FILES}

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from hostsdk import Engine, Execution, HostModule, Module, SnapshotError, Trace
+from hostsdk import Execution, SnapshotError
 
-from .run_plan import Plan
+if TYPE_CHECKING:
+    from hostsdk import Engine, HostModule, Module, Trace
+
+    from .run_plan import Plan
 
 T = TypeVar("T")
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from hostsdk import Feature, InstalledHost, Limits
+from hostsdk import Limits
 from runtime import lean
+
+if TYPE_CHECKING:
+    from hostsdk import Feature, InstalledHost
 
 Tier: TypeAlias = Literal["auto", "interpreter", "native"]
 #: Names for `--tier`, the usual one first.

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import importlib
 import signal
-import socket
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from hostsdk import (
     V128,
@@ -16,7 +15,6 @@ from hostsdk import (
     EngineConfig,
     Execution,
     Exited,
-    ExtensionError,
     Failed,
     FuncType,
     HostModule,
@@ -25,10 +23,8 @@ from hostsdk import (
     LimitError,
     MalformedError,
     Module,
-    Process,
     Returned,
     Suspended,
-    Trace,
     Trap,
     Trapped,
     UnlinkableError,
@@ -43,6 +39,11 @@ from .run_report import describe, innermost_host, tell, tell_line, tell_tracebac
 from .run_signals import Signals, Stopped, die
 from .run_threads import process, threaded
 from .run_values import ArgumentError, parse, show
+
+if TYPE_CHECKING:
+    import socket
+
+    from hostsdk import Process, Trace
 
 T = TypeVar("T")
 USAGE: Final = 2
@@ -129,8 +130,11 @@ class _Job:
 
     def __post_init__(self) -> None:
         plan = self.plan
-        wanted = plan.trace or plan.trace_file is not None
-        self.trace = Trace(tell_line if plan.trace else None, keep=plan.trace_file is not None) if wanted else None
+        self.trace = None
+        if plan.trace or plan.trace_file is not None:
+            from hostsdk import Trace
+
+            self.trace = Trace(tell_line if plan.trace else None, keep=plan.trace_file is not None)
 
     def run(self) -> int:
         """The status. Raises Ended, and Stopped."""
@@ -386,8 +390,10 @@ def _advice(module: Module, hosts: list[HostModule[Any]]) -> list[str]:
 
 def _listening(host: str, port: int, open_: ExitStack) -> socket.socket:
     """A socket that listens there until `open_` is closed, and never blocks whoever accepts from it."""
+    from socket import AF_INET, AF_INET6, create_server
+
     try:
-        made = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        made = create_server((host, port), family=AF_INET6 if ":" in host else AF_INET)
     except OSError as error:
         raise Ended(USAGE, f"can't listen on {host}:{port}: {error.strerror or error}") from None
     made.setblocking(False)
@@ -397,6 +403,8 @@ def _listening(host: str, port: int, open_: ExitStack) -> socket.socket:
 def _host(name: HostName | Advertised) -> HostModule[Any]:
     """Import a host module; from the current folder, too, where nothing installed has its name. Raises Ended."""
     if isinstance(name, Advertised):
+        from hostsdk import ExtensionError
+
         try:
             return name.host.load(name.option)
         except ExtensionError as error:

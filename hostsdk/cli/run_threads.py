@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from hostsdk import Engine, HostModule, Module, OsThreads, Process, Spawner, Trace
+if TYPE_CHECKING:
+    from hostsdk import Engine, HostModule, Module, Process, Spawner, Trace
 
-from .run_plan import Plan
+    from .run_plan import Plan
 
 _MODULE: Final = "wasi"
 _SPAWN: Final = "thread-spawn"
@@ -19,7 +20,7 @@ def threaded(module: Module) -> bool:
 
 def process(plan: Plan, module: Module, hosts: list[HostModule[Any]], engine: Engine, trace: Trace | None) -> Process:
     """The program, linked; `hosts` are those that it has been given. Raises what `Process` raises."""
-    from hostsdk import wasi
+    from hostsdk import OsThreads, Process, wasi
 
     if all(host.name != _MODULE for host in hosts):
         hosts = [*hosts, wasi.threads()]

@@ -7,36 +7,50 @@ with Instance(Module.from_file("prog.wasm"), [wasi(args=["prog"], preopens={"/":
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from hostsdk import HostModule
+from hostsdk import HostModule, doors
 
-from .config import Preopen, Stream, WasiConfig
-from .fs.base import Directory, File, Listener, Name, Opening, Ready, Socket, Sources
-from .fs.host import HostDirectory
-from .fs.mem import Link, MemoryTree
-from .fs.stdio import ByteQueue
+from . import preview1 as _families  # before there is a function of this name here: importing it later would hide that
+from .config import WasiConfig
 from .module import host
-from .preview1 import args as _args
-from .preview1 import clock as _clock
-from .preview1 import environ as _environ
-from .preview1 import fd as _fd
-from .preview1 import fd_dir as _fd_dir
-from .preview1 import file as _file
-from .preview1 import io as _io
-from .preview1 import path as _path
-from .preview1 import poll as _poll
-from .preview1 import proc as _proc
-from .preview1 import random as _random
-from .preview1 import sched as _sched
-from .preview1 import sock as _sock
-from .saving import load, save
 from .state import WasiState
-from .threads import threads
-from .types import FileType, Rights, Whence
 
-#: The files whose functions are registered with `host` when they are imported.
-_FAMILIES = (_args, _clock, _environ, _fd, _fd_dir, _file, _io, _path, _poll, _proc, _random, _sched, _sock)
+if TYPE_CHECKING:
+    from hostsdk import Clock
+
+    from .config import Preopen, Stream
+    from .fs.base import Directory, File, Listener, Name, Opening, Ready, Socket, Sources
+    from .fs.host import HostDirectory
+    from .fs.mem import Link, MemoryTree
+    from .fs.stdio import ByteQueue
+    from .spawning import threads
+    from .types import FileType, Rights, Whence
+
+#: The files whose functions are registered with `host` when a guest imports one of them, and those functions.
+FAMILIES = {
+    "args": "args_get args_sizes_get",
+    "clock": "clock_res_get clock_time_get",
+    "environ": "environ_get environ_sizes_get",
+    "fd": "fd_close fd_fdstat_get fd_fdstat_set_flags fd_fdstat_set_rights fd_renumber fd_seek fd_tell",
+    "fd_dir": "fd_prestat_dir_name fd_prestat_get fd_readdir",
+    "file": (
+        "fd_advise fd_allocate fd_datasync fd_filestat_get fd_filestat_set_size fd_filestat_set_times fd_sync"
+    ),
+    "io": "fd_pread fd_pwrite fd_read fd_write",
+    "path": (
+        "path_create_directory path_filestat_get path_filestat_set_times path_link path_open path_readlink "
+        "path_remove_directory path_rename path_symlink path_unlink_file"
+    ),
+    "poll": "poll_oneoff",
+    "proc": "proc_exit proc_raise",
+    "random": "random_get",
+    "sched": "sched_yield",
+    "sock": "sock_accept sock_recv sock_send sock_shutdown",
+}
+for _family, _names in FAMILIES.items():
+    host.later(_names.split(), partial(import_module, f".{_family}", _families.__name__))
 
 
 def preview1(config: WasiConfig | None = None) -> HostModule[WasiState]:
@@ -54,9 +68,21 @@ def unstable(config: WasiConfig | None = None) -> HostModule[WasiState]:
 
 def _with(module: HostModule[WasiState], config: WasiConfig) -> HostModule[WasiState]:
     made = module.with_state(partial(WasiState.of, config))
-    made.save(save)
-    made.load(partial(load, config))
+    made.save(_save)
+
+    def load(data: dict[str, Any], clock: Clock) -> WasiState:
+        from .saving import load
+
+        return load(config, data, clock)
+
+    made.load(load)
     return made
+
+
+def _save(state: WasiState) -> dict[str, Any]:
+    from .saving import save
+
+    return save(state)
 
 
 def wasi(**options: Any) -> HostModule[WasiState]:
@@ -89,3 +115,18 @@ __all__ = [
     "unstable",
     "wasi",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = doors.door(
+        __name__,
+        {
+            ".config": "Preopen Stream",
+            ".fs.base": "Directory File Listener Name Opening Ready Socket Sources",
+            ".fs.host": "HostDirectory",
+            ".fs.mem": "Link MemoryTree",
+            ".fs.stdio": "ByteQueue",
+            ".spawning": "threads",
+            ".types": "FileType Rights Whence",
+        },
+        __all__,
+    )

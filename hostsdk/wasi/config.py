@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hostsdk import lean
 
 from .fs.base import Directory, File, Listener
 from .fs.stdio import ByteQueue
+
+if TYPE_CHECKING:
+    import socket
 
 #: What may be given as a standard stream: "inherit" (the process's own), "null", bytes (input only), a ByteQueue, a
 #: descriptor's number, an object with `fileno`, or with `read` or `write` of bytes, a callable, or a `File`.

@@ -10,8 +10,6 @@ from hostsdk import BlockingContext, Clock, Context, lean
 from .config import WasiConfig
 from .fdtable import Descriptor, FdTable
 from .fs.base import Directory, File, Listener
-from .fs.host import HostDirectory
-from .fs.sock import HostListener
 from .fs.stdio import stream
 from .types import Rights
 
@@ -90,12 +88,20 @@ class WasiState:
     def root(self, place: int) -> Directory:
         """A preopened directory, as the configuration has it."""
         source = self.config.preopens[place][1].source
-        return source if isinstance(source, Directory) else HostDirectory.at(source)
+        if isinstance(source, Directory):
+            return source
+        from .fs.host import HostDirectory
+
+        return HostDirectory.at(source)
 
     def listener(self, place: int) -> Listener:
         """A listening socket, as the configuration has it."""
         sock = self.config.listen[place]
-        return sock if isinstance(sock, Listener) else HostListener(sock)
+        if isinstance(sock, Listener):
+            return sock
+        from .fs.sock import HostListener
+
+        return HostListener(sock)
 
     def open(
         self,

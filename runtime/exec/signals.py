@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import threading
 from typing import Protocol
 
@@ -29,24 +28,24 @@ class Listener(Protocol):
 
 @lean.define(eq=False)
 class _Ears:
-    """A socket pair and the thread that reads it; a process's own."""
+    """A pipe and the thread that reads it; a process's own."""
 
-    near: socket.socket
-    far: socket.socket
+    near: int
+    far: int
     #: Where every byte goes on to; -1 for nowhere.
     before: int = -1
 
     @classmethod
     def grow(cls, post: Post) -> _Ears:
-        near, far = socket.socketpair()
-        far.setblocking(False)
+        near, far = os.pipe()  # not a socket pair: importing `socket` takes longer than starting the thread
+        os.set_blocking(far, False)
         made = cls(near, far)
         threading.Thread(target=made.listen, args=(post,), name="hostsdk signals", daemon=True).start()
         return made
 
     def listen(self, post: Post) -> None:
         while True:
-            numbers = self.near.recv(4096)
+            numbers = os.read(self.near, 4096)
             if not numbers:
                 return
             if self.before >= 0:
@@ -57,8 +56,8 @@ class _Ears:
             post.deliver()
 
     def close(self) -> None:
-        self.near.close()
-        self.far.close()
+        os.close(self.near)
+        os.close(self.far)
 
 
 class Post:
@@ -92,7 +91,7 @@ class Post:
                 now = signal.set_wakeup_fd(ears.before)
             except ValueError:
                 return  # the main thread of a sub-interpreter
-            if now != ears.far.fileno():
+            if now != ears.far:
                 signal.set_wakeup_fd(now)  # somebody has taken it meanwhile, and keeps it
 
     def deliver(self) -> None:
@@ -109,14 +108,14 @@ class Post:
                 os.register_at_fork(after_in_child=self._forked)
         self._thread = threading.get_ident()
         try:
-            before = signal.set_wakeup_fd(ears.far.fileno(), warn_on_full_buffer=False)
+            before = signal.set_wakeup_fd(ears.far, warn_on_full_buffer=False)
         except ValueError:
             return  # the main thread of a sub-interpreter hears no signals
-        if before != ears.far.fileno():  # it is where a handler raised in the midst of the last end
+        if before != ears.far:  # it is where a handler raised in the midst of the last end
             ears.before = before
 
     def _forked(self) -> None:
-        """In a child: the pair is still the parent's too, and the thread that reads it is not here."""
+        """In a child: the pipe is still the parent's too, and the thread that reads it is not here."""
         old, self._ears = self._ears, None
         if old is None:
             return
@@ -126,7 +125,7 @@ class Post:
         if self._thread == threading.get_ident():
             self._ears = _Ears.grow(self)
             self._ears.before = old.before
-            signal.set_wakeup_fd(self._ears.far.fileno(), warn_on_full_buffer=False)
+            signal.set_wakeup_fd(self._ears.far, warn_on_full_buffer=False)
         else:  # forked by another thread: the main one, and what it ran, is not here
             self._running.clear()
             signal.set_wakeup_fd(old.before)

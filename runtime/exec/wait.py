@@ -11,7 +11,6 @@ from __future__ import annotations
 import itertools
 import math
 import os
-import selectors
 import sys
 import threading
 import weakref
@@ -19,11 +18,13 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeGuard
 
 from .. import lean
-from .bell import open_bell
 from .clock import SYSTEM_CLOCK, Clock
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
+    from selectors import BaseSelector
+
+    from .place import Place
 
 #: A descriptor's number, or an object that has one.
 Fd: TypeAlias = "int | HasFileno"
@@ -275,55 +276,8 @@ class Driver(Protocol):
         """
 
 
-class _Place:
-    """Where a thread sleeps: its selector and its bell. One wait at a time."""
-
-    __slots__ = ("bell", "pid", "selector")
-
-    def __init__(self, selector: selectors.BaseSelector, signals: bool) -> None:
-        self.bell = open_bell(signals)
-        self.pid = os.getpid()
-        self.selector = selector
-        selector.register(self.bell.fileno(), selectors.EVENT_READ)
-
-    def register(self, waits: WaitSet) -> list[int] | None:
-        """Have the descriptors watched, and give their numbers; None if one is ready without looking."""
-        events: dict[int, int] = {}
-        for descriptors, event in ((waits.readable, selectors.EVENT_READ), (waits.writable, selectors.EVENT_WRITE)):
-            for descriptor in descriptors:
-                events[descriptor.number] = events.get(descriptor.number, 0) | event
-        # Closed before the wait, or no descriptor at all: the attempt is to see it. The same holds for a number that
-        # was closed and has become that of our bell.
-        if any(not 0 <= number < 1 << 31 or number == self.bell.fileno() for number in events):
-            return None
-        for number, mask in events.items():
-            self.selector.register(number, mask)
-        return list(events)
-
-    def unregister(self, numbers: list[int]) -> None:
-        for number in numbers:
-            self.selector.unregister(number)
-
-    def sleep(self, timeout: float | None) -> bool:
-        """Whether a descriptor is ready; False if the bell was rung or `timeout` has passed."""
-        try:
-            found = self.selector.select(timeout)
-        except OSError:
-            return True  # where there is no poll(2), select(2) refuses closed descriptors, all at once
-        bell = self.bell.fileno()
-        rung = any(key.fd == bell for key, _ in found)
-        if rung:
-            self.bell.quiet()
-        return len(found) > rung
-
-
 class _Local(threading.local):
-    place: _Place | None = None
-
-
-# poll(2): no descriptor of its own; regular files and /dev/null, which epoll refuses, and closed descriptors count as
-# ready; the interest is handed over with each call, so that nothing is left behind in the kernel.
-_new_selector: Callable[[], selectors.BaseSelector] = getattr(selectors, "PollSelector", selectors.SelectSelector)
+    place: Place | None = None
 
 
 class ThreadDriver:
@@ -339,7 +293,7 @@ class ThreadDriver:
     def __init__(
         self,
         clock: Clock = SYSTEM_CLOCK,
-        selector: Callable[[], selectors.BaseSelector] = _new_selector,
+        selector: Callable[[], BaseSelector] | None = None,
         *,
         signals: bool = False,
     ) -> None:
@@ -360,7 +314,9 @@ class ThreadDriver:
         # Taken out while in use: a signal handler that waits in the midst of this wait gets a place of its own.
         place, local.place = local.place, None
         if place is None or place.pid != os.getpid():  # a forked child would share the bell with its parent
-            place = _Place(self._selector(), self.signals)
+            from .place import Place, new_selector  # most programs never wait
+
+            place = Place((self._selector or new_selector)(), self.signals)
         try:
             numbers = place.register(waits)
             if numbers is not None:
@@ -375,7 +331,7 @@ class ThreadDriver:
         """Let the descriptors go that threads keep for their next wait, which will make new ones."""
         self._local = _Local()
 
-    def _wait_at(self, place: _Place, waits: WaitSet, waker: Waker, word: list[int]) -> None:
+    def _wait_at(self, place: Place, waits: WaitSet, waker: Waker, word: list[int]) -> None:
         alarm = None
         try:
             place.bell.listen()

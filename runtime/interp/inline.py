@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .. import lean
-from ..semantics import convert, integer, lanes, lanes_float, lanes_int
+from ..semantics import convert, integer
 from ..semantics import float as floats
 from ..values import NAN32, NAN64, round_f32
 from .registry import Branch, Const, Handler, Operand
@@ -25,12 +25,6 @@ _SCOPE: dict[str, object] = {"NAN32": NAN32, "NAN64": NAN64, "round_f32": round_
 _SCOPE |= {"copysign": math.copysign, "sqrt": math.sqrt}
 _SCOPE |= {"pack32": struct.Struct("<f").pack, "unpack32": struct.Struct("<f").unpack}
 _SCOPE |= {name: value for room in (integer, floats, convert) for name, value in vars(room).items() if name[0] != "_"}
-_SCOPE |= {"from_bytes": int.from_bytes, "ZERO": lanes.ZERO, "PAD_ONE": lanes.PAD_ONE, "PAD_TWO": lanes.PAD_TWO}
-_SCOPE |= {
-    name.replace(".", "_"): function
-    for room in (lanes, lanes_int, lanes_float)
-    for name, function in room.OPERATORS.items()
-}
 
 
 @lean.frozen(eq=False)
@@ -74,6 +68,11 @@ class _Plan:
 
 _factories: dict[tuple[str, str], Callable[..., Any]] = {}
 _plans: dict[tuple[Text, str, int], _Plan] = {}
+
+
+def offer(names: Mapping[str, object]) -> None:
+    """Let generated text name these, too."""
+    _SCOPE.update(names)
 
 
 def factory(params: str, body: str) -> Callable[..., Any]:

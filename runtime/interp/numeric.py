@@ -7,8 +7,7 @@ function in `semantics`, and nothing here.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from inspect import signature
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 from ..instr.model import Instr
@@ -20,7 +19,7 @@ from .registry import Branch, Const, Handler, Operand, Term, register, register_
 _TYPES = ("i32_", "i64_", "f32_", "f64_")
 
 
-def _functions(room: ModuleType) -> dict[str, Callable[..., object]]:
+def _functions(room: ModuleType) -> dict[str, FunctionType]:
     """The functions that the room defines, by the names of their rows: `i32_trunc_f32_s` is `i32.trunc_f32_s`."""
     return {
         name.replace("_", ".", 1): value
@@ -30,14 +29,14 @@ def _functions(room: ModuleType) -> dict[str, Callable[..., object]]:
 
 
 #: What each row computes, by its name.
-FUNCTIONS: dict[str, Callable[..., object]] = {
+FUNCTIONS: dict[str, FunctionType] = {
     name: function for room in (integer, floats, convert) for name, function in _functions(room).items()
 }
 
 
-def _call(name: str, function: Callable[..., object]) -> inline.Text:
+def _call(name: str, function: FunctionType) -> inline.Text:
     """The generic adaptor: a text that calls the function."""
-    operands = "{a}, {b}" if len(signature(function).parameters) == 2 else "{a}"
+    operands = "{a}, {b}" if function.__code__.co_argcount == 2 else "{a}"
     return inline.Text(f"{name.replace('.', '_')}({operands})")
 
 

@@ -10,10 +10,8 @@ from ..instr.atomic import ARITY, OPERATIONS
 from ..instr.control import OPENING
 from ..instr.model import Immediate, Instr
 from ..module import Module
-from . import atomic as _atomic
 from . import memory as _memory
 from . import objects as _objects
-from . import simd as _simd
 from . import table as _table
 from .code import Prepared
 from .control import CONTROL
@@ -53,8 +51,8 @@ _ARITY: dict[str, tuple[int, int]] = {
 }
 #: What is more than a handler between operands and result, or needs types looked up.
 STEPS = CONTROL | _objects.STEPS
-#: The files whose import registers handlers.
-HANDLERS = (_atomic, _memory, _objects, _simd, _table)
+#: The files whose import registers handlers; `registry` names those that are imported at their first use.
+HANDLERS = (_memory, _objects, _table)
 
 
 def arity(row: Instr) -> tuple[int, int]:

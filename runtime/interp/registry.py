@@ -4,15 +4,18 @@ A handler is a closure over a frame's registers, a list: `r[0]` is the instance,
 slots. Code is shared by all instances of a module, so a handler reaches memories, tables and globals through `r[0]`
 and never binds one. Operands are resolved beforehand: an int is a register, a `Const` is a value known already.
 
-The files that register are `numeric`, `memory`, `simd`, `table` and `variable`; whoever looks up imports them.
+The files that register are `numeric`, `memory`, `table` and `variable`, which whoever looks up imports, and those in
+`LATER`, which are imported here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Any, TypeAlias
 
 from .. import lean
+from ..features import Feature
 from ..instr.model import Instr
 
 
@@ -36,6 +39,8 @@ Fuser: TypeAlias = Callable[[Sequence[Operand]], Branch]
 
 _makers: dict[str, Maker] = {}
 _fusers: dict[str, Fuser] = {}
+#: The files of handlers that few programs use, by the proposal; imported when the first of them is looked up.
+LATER = {Feature.SIMD: ".simd", Feature.RELAXED_SIMD: ".simd", Feature.THREADS: ".atomic"}
 
 
 def register(name: str, maker: Maker) -> None:
@@ -68,13 +73,27 @@ def known(name: str) -> bool:
     return name in _makers
 
 
+def _import(row: Instr) -> None:
+    """Have the handlers of a row's proposal registered, which are not imported with the others."""
+    room = LATER.get(row.feature)
+    if room is not None:
+        import_module(room, __package__)
+
+
 def make(row: Instr, immediate: object, dest: int, operands: Sequence[Operand]) -> Handler:
     """The handler that sets register `dest` to the row's result. `dest` is not used by a row without one."""
-    return _makers[row.name](row, immediate, dest, operands)
+    maker = _makers.get(row.name)
+    if maker is None:
+        _import(row)
+        maker = _makers[row.name]
+    return maker(row, immediate, dest, operands)
 
 
 def condition(row: Instr, operands: Sequence[Operand]) -> Branch | None:
     """Row and branch in one: a function of what to go on with if the result is not 0, and if it is 0. None where the
     row can't be joined with a branch."""
     fuser = _fusers.get(row.name)
+    if fuser is None and row.name not in _makers:
+        _import(row)
+        fuser = _fusers.get(row.name)
     return None if fuser is None else fuser(operands)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from inspect import signature
+from types import FunctionType
 from typing import cast
 
 from ..instr.index import BY_NAME
@@ -20,6 +20,8 @@ from .registry import Const, Handler, Operand, handles, register, register_condi
 
 #: What each row computes, by its name.
 FUNCTIONS = {**lanes.OPERATORS, **lanes_int.OPERATORS, **lanes_float.OPERATORS}
+inline.offer({name.replace(".", "_"): function for name, function in FUNCTIONS.items()})
+inline.offer({"from_bytes": int.from_bytes, "ZERO": lanes.ZERO, "PAD_ONE": lanes.PAD_ONE, "PAD_TWO": lanes.PAD_TWO})
 _TRUTHS = frozenset(name for name in FUNCTIONS if name.endswith("_true"))
 
 
@@ -44,7 +46,7 @@ TEXTS: dict[str, inline.Text] = {
 
 def _call(name: str) -> inline.Text:
     """A text that calls the function."""
-    operands = ", ".join(("{a}", "{b}", "{c}")[: len(signature(FUNCTIONS[name]).parameters)])
+    operands = ", ".join(("{a}", "{b}", "{c}")[: cast("FunctionType", FUNCTIONS[name]).__code__.co_argcount])
     return inline.Text(f"{BY_NAME[name].ident}({operands})", "truth" if name in _TRUTHS else "value")
 
 

@@ -7,7 +7,6 @@ making is removed and made again. Code is run as it is: a folder that somebody e
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import os
 import stat
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..log import Log
 from . import cpu
+from .digest import SIZE, checksum, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,7 +87,7 @@ class Cache:
         folder = self._folder(module)
         order = product.order
         parts = repr((order.functions, order.points) if order.parts else order.support) + "guard" * order.guard
-        name = hashlib.blake2b(parts.encode(), digest_size=10).hexdigest()
+        name = name_of(parts.encode())
         try:
             new = not folder.is_dir()
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -109,9 +109,9 @@ class Cache:
             data = (folder / name).read_bytes()
         except OSError:
             return None
-        if not self._trusted(folder) or hashlib.sha256(data[32:]).digest() != data[:32]:
+        if not self._trusted(folder) or checksum(data[SIZE:]) != data[:SIZE]:
             return None
-        return data[32:]
+        return data[SIZE:]
 
     def keep_extra(self, name: str, data: bytes) -> None:
         """Keep what belongs to no module. Where that fails, the next process makes it again."""
@@ -119,7 +119,7 @@ class Cache:
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if self._trusted(folder):
-                _write(folder, name, hashlib.sha256(data).digest() + data)
+                _write(folder, name, checksum(data) + data)
         except OSError as error:
             log.info("%s can't be kept: %s", name, error)
 
@@ -146,7 +146,7 @@ class Cache:
                 pass  # what is in there is not ours
 
     def _folder(self, module: Module) -> Path:
-        return self.root / maker() / module.hash[:40]
+        return self.root / maker() / name_of(module.data, 20)
 
     def _trusted(self, folder: Path) -> bool:
         """Whether nobody but this user, or root, can have put anything there."""
@@ -217,7 +217,7 @@ _maker: list[str] = []
 def maker() -> str:
     """A name for what makes code here: the emitter, LLVM, and the processor. Found without asking LLVM."""
     if not _maker:
-        digest = hashlib.blake2b(digest_size=12)
+        parts = [cpu.identity()]
         here = Path(__file__).parent.parent
         folders = [str(here / name) for name in _SOURCES]
         llvm = importlib.util.find_spec("llvmlite")
@@ -227,7 +227,6 @@ def maker() -> str:
             for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
                 if entry.name.endswith((".py", ".so")):
                     found = entry.stat()
-                    digest.update(f"{entry.name} {found.st_size} {found.st_mtime_ns}\n".encode())
-        digest.update(cpu.identity())
-        _maker.append(digest.hexdigest())
+                    parts.append(f"{entry.name} {found.st_size} {found.st_mtime_ns}".encode())
+        _maker.append(name_of(b"\n".join(parts), 12))
     return _maker[0]

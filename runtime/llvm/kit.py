@@ -3,13 +3,13 @@ handler's code, which is kept like other code, so that later processes need neit
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Final
 
+from .digest import name_of
 from .loader import LoadError
 from .process import START
 
@@ -22,7 +22,7 @@ _PATIENCE: Final = 60.0
 
 def kit(cache: Cache | None) -> bytes:
     """The handler's code, tried out. Raises LoadError where it doesn't work, and OSError."""
-    name = hashlib.blake2b(os.uname().release.encode(), digest_size=10).hexdigest()
+    name = name_of(os.uname().release.encode())
     if cache is not None:
         kept = cache.extra(name)
         if kept is not None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import Any, Final
 
 from .. import lean
+from .digest import SIZE, checksum
 
 #: Levels of the code generator: quick to compile, quick to run.
 QUICK: Final = 0
@@ -66,13 +66,13 @@ class Product:
             separators=(",", ":"),
         ).encode()  # fmt: skip
         body = len(head).to_bytes(4, "little") + head + self.code + self.support
-        return _MAGIC + hashlib.sha256(body).digest() + body
+        return _MAGIC + checksum(body) + body
 
 
 def unpack(data: bytes) -> Product:
     """The opposite of `pack`. Raises Damaged."""
-    start = len(_MAGIC) + 32
-    if data[: len(_MAGIC)] != _MAGIC or hashlib.sha256(data[start:]).digest() != data[len(_MAGIC) : start]:
+    start = len(_MAGIC) + SIZE
+    if data[: len(_MAGIC)] != _MAGIC or checksum(data[start:]) != data[len(_MAGIC) : start]:
         raise Damaged("not machine code of ours")
     try:
         size = int.from_bytes(data[start : start + 4], "little")

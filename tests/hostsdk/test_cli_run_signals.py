@@ -445,30 +445,6 @@ def test_it_starts_light(room: Path) -> None:
     assert not loaded & heavy
 
 
-HELLO = """(module
-  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
-  (memory (export "memory") 1)
-  (data (i32.const 0) "\\08\\00\\00\\00\\06\\00\\00\\00hello\\n")
-  (func (export "_start") (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 32)))))"""
-
-
-def test_hello_imports_what_it_needs(room: Path) -> None:
-    """A program that says hello, run without options, imports neither what makes machine code nor what reads options,
-    keeps the log, compiles classes, runs many executions or writes files."""
-    (room / "hello.wasm").write_bytes(wat(HELLO))
-    script = (
-        "import sys\nfrom hostsdk.cli.start import start\ntry: start()\nfinally: print(*sys.modules, file=sys.stderr)"
-    )
-    with start("run", "hello.wasm", cwd=room, command=[COMMAND[0], "-c", script]) as process:
-        done = process.finish()
-    loaded = set(done.err.split())
-    heavy = {"asyncio", "rich", "multiprocessing", "llvmlite", "email", "importlib.metadata", "subprocess"}
-    heavy |= {"click", "attr", "dataclasses", "logging", "concurrent.futures", "random", "tempfile", "shutil"}
-    assert (done.status, done.out) == (0, "hello\n")
-    assert not loaded & heavy
-    assert not {name for name in loaded if name.startswith(("hostsdk._drivers", "hostsdk.testing", "hostsdk.cli.main"))}
-
-
 def test_the_current_folder_comes_last(room: Path, tmp_path: Path) -> None:
     """A host module is found in the current folder, where files named like the standard library's do no harm."""
     (tmp_path / "blocking.py").write_text(HOST)

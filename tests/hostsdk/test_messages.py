@@ -244,6 +244,10 @@ SIGNATURES: dict[Text, tuple[str, str]] = {
         "@kv.function\ndef f(ctx: Context) -> None: ...\n@kv.function(name='f')\ndef g(ctx: Context) -> None: ...",
         "kv.f: is already there; give one of the two another name with @restartable(name=...) or @function(name=...)",
     ),
+    Text.NOT_LATER: (
+        "kv.later(['f'], list)\nkv.functions['f']",
+        "HostModule 'kv': 'f' was named for later, and what was to register it did not",
+    ),
     Text.VERSION: (
         "@kv.restartable(accepts='1')\ndef f(ctx: BlockingContext) -> None: ...",
         "kv.f: version= is an int and accepts= a sequence of ints; got '1'",

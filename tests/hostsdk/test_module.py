@@ -138,3 +138,28 @@ def test_generators_keep_their_type() -> None:
     with pytest.raises(StopIteration) as stop:
         next(steps(Context.__new__(Context), 5))
     assert stop.value.value == 5
+
+
+def test_functions_may_be_registered_later() -> None:
+    """Names are there at once; functions when one of them is asked for, in the module and in copies made before; a copy
+    or another file can't register one of the same name."""
+    host, loaded = HostModule("h"), []
+
+    def load() -> None:
+        loaded.append(1)
+
+        @host.function
+        def late(ctx: Context[None]) -> i32:
+            return 1
+
+    host.later(["late"], load)
+    copy = host.with_state(lambda: None)
+    assert (list(host.functions), list(copy.functions), len(copy.functions)) == (["late"], ["late"], 1)
+    assert {"late", "other"} & copy.functions.keys() == {"late"}
+    assert not loaded
+    with pytest.raises(SignatureError, match=r"h\.late: is already there"):
+        copy.function(name="late")(load)
+    with pytest.raises(SignatureError, match=r"h\.late: is already there"):
+        host.later(["late"], load)
+    assert copy.functions["late"] is host.functions["late"]
+    assert (copy.functions.get("other"), loaded) == (None, [1])

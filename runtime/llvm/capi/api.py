@@ -10,7 +10,6 @@ from __future__ import annotations
 import ctypes
 import functools
 import sys
-import sysconfig
 from typing import Final
 
 #: Functions, then types and other objects.
@@ -52,7 +51,8 @@ def supported() -> bool:
     """Whether wrappers may run on this Python: CPython of a known version with its global lock, on 64 bits."""
     if sys.implementation.name != "cpython" or not _VERSIONS[0] <= sys.version_info[:2] < _VERSIONS[1]:
         return False
-    if sysconfig.get_config_var("Py_GIL_DISABLED") or sysconfig.get_config_var("Py_TRACE_REFS"):
+    # Built without the lock, or with two more words in front of each object. (`sysconfig` takes long to ask.)
+    if "t" in sys.abiflags or hasattr(sys, "getobjects"):
         return False
     if ctypes.sizeof(ctypes.c_void_p) != 8 or not all(hasattr(ctypes.pythonapi, name) for name in FUNCTIONS):
         return False
