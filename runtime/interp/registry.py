@@ -68,32 +68,22 @@ def handles(*names: str) -> Callable[[Maker], Maker]:
     return record
 
 
-def known(name: str) -> bool:
-    """Whether the row called `name` has a handler."""
-    return name in _makers
-
-
-def _import(row: Instr) -> None:
-    """Have the handlers of a row's proposal registered, which are not imported with the others."""
-    room = LATER.get(row.feature)
-    if room is not None:
-        import_module(room, __package__)
+def known(row: Instr) -> bool:
+    """Whether a row has a handler. Those of a proposal that few programs use are imported to know."""
+    if row.name not in _makers and row.feature in LATER:
+        import_module(LATER[row.feature], __package__)
+    return row.name in _makers
 
 
 def make(row: Instr, immediate: object, dest: int, operands: Sequence[Operand]) -> Handler:
     """The handler that sets register `dest` to the row's result. `dest` is not used by a row without one."""
-    maker = _makers.get(row.name)
-    if maker is None:
-        _import(row)
-        maker = _makers[row.name]
-    return maker(row, immediate, dest, operands)
+    if row.name not in _makers:
+        known(row)
+    return _makers[row.name](row, immediate, dest, operands)
 
 
 def condition(row: Instr, operands: Sequence[Operand]) -> Branch | None:
     """Row and branch in one: a function of what to go on with if the result is not 0, and if it is 0. None where the
     row can't be joined with a branch."""
-    fuser = _fusers.get(row.name)
-    if fuser is None and row.name not in _makers:
-        _import(row)
-        fuser = _fusers.get(row.name)
+    fuser = _fusers.get(row.name) if known(row) else None
     return None if fuser is None else fuser(operands)

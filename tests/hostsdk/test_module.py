@@ -158,7 +158,11 @@ def test_functions_may_be_registered_later() -> None:
     assert {"late", "other"} & copy.functions.keys() == {"late"}
     assert not loaded
     with pytest.raises(SignatureError, match=r"h\.late: is already there"):
-        copy.function(name="late")(load)
+
+        @copy.function
+        def late(ctx: Context[None]) -> i32:
+            return 2
+
     with pytest.raises(SignatureError, match=r"h\.late: is already there"):
         host.later(["late"], load)
     assert copy.functions["late"] is host.functions["late"]
