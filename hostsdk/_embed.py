@@ -255,7 +255,7 @@ class Instance:
         execution; `ExitRequested` where the guest asked to exit; MissingExport, TypeError, OverflowError for a call
         that can't begin; ReentrancyError and InstanceAbandoned.
         """
-        export = self.exports.get(name)
+        export = self.exports._find(name)
         if export is None:
             raise MissingExport(Text.NO_EXPORT(name=name))
         if interrupt is None and timeout is None and steps is None:
@@ -361,7 +361,7 @@ class Instance:
         if name == "(start)":
             start = self._raw.module.decls.start
             return Func(self._raw.funcs[start or 0], self._store)
-        export = self.exports.get(name)
+        export = self.exports._find(name)
         if export is None:
             raise MissingExport(Text.NO_EXPORT(name=name))
         return export.func

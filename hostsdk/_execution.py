@@ -97,13 +97,12 @@ class Execution:
     def _convert(self, outcome: object) -> Outcome:
         if _log.detailed:
             _log.debug("%s(%s): %s", self.name, ", ".join(map(repr, self.args)), outcome)
-        match outcome:
-            case RuntimeReturned(values):
-                return Returned(self._python(values))
-            case RuntimeSuspended():
-                return self._note(outcome)
-            case Trapped() | Failed() | Exited() | Dropped():
-                return outcome
+        if isinstance(outcome, RuntimeReturned):
+            return Returned(self._python(outcome.values))
+        if isinstance(outcome, RuntimeSuspended):
+            return self._note(outcome)
+        if isinstance(outcome, (Trapped, Failed, Exited, Dropped)):
+            return outcome
         raise StateError(f"no outcome: {outcome!r}")
 
     def _note(self, outcome: RuntimeSuspended) -> Suspended:
@@ -112,8 +111,10 @@ class Execution:
         return noted
 
     def _python(self, values: tuple[object, ...]) -> tuple[int | float | V128, ...]:
-        func = self.instance._function(self.name)
-        store = self.instance._store
+        export = self.instance.exports._find(self.name)
+        if export is not None and export._lift is not None:
+            return (export._lift(values),) if values else ()
+        func, store = self.instance._function(self.name), self.instance._store
         return tuple([value_out(t, v, store) for t, v in zip(func.type.results, values, strict=True)])  # type: ignore[misc]
 
     # Going on in another way ---------------------------------------------------------------------------------------

@@ -168,6 +168,9 @@ class Exports(Mapping[str, Export]):
     def __len__(self) -> int:
         return len(self._functions)
 
+    def _find(self, name: str) -> Export | None:
+        return self._functions.get(name)
+
     def _told(self) -> None:
         """What machine code has done without telling is told."""
         for export in self._functions.values():

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from operator import attrgetter
 from reprlib import recursive_repr
-from types import CellType, FunctionType
+from types import CellType, FunctionType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar, dataclass_transform, overload
 
 if TYPE_CHECKING:
@@ -289,7 +289,14 @@ def _compiled(cls: type, fields: tuple[Field, ...], unchanging: bool) -> Callabl
             value = call if each.factory else f"_{i}"
         else:
             continue
-        body.append(f"set_(self, {each.name!r}, {value})" if unchanging else f"self.{each.name} = {value}")
+        slot = getattr(cls, each.name, None)
+        if not unchanging:
+            body.append(f"self.{each.name} = {value}")
+        elif isinstance(slot, MemberDescriptorType):
+            names[f"set_{i}"] = slot.__set__
+            body.append(f"set_{i}(self, {value})")
+        else:
+            body.append(f"set_(self, {each.name!r}, {value})")
     if hasattr(cls, "__post_init__"):
         body.append("self.__post_init__()")
     text = f"def __init__({', '.join(parameters)}):\n " + "\n ".join(body or ["pass"])

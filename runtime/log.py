@@ -15,16 +15,20 @@ class Log:
 
     def __init__(self, name: str) -> None:
         self._name = name
+        self._logger: logging.Logger | None = None
 
     @property
     def logger(self) -> logging.Logger:
         """The logger itself."""
+        if self._logger is not None:
+            return self._logger
         import logging
 
         package = logging.getLogger("hostsdk")
         if not package.handlers:
             package.addHandler(logging.NullHandler())
-        return logging.getLogger(self._name)
+        self._logger = logging.getLogger(self._name)
+        return self._logger
 
     @property
     def detailed(self) -> bool:

@@ -44,6 +44,11 @@ class WasmFrame:
     layout: Layout = lean.field(factory=lean.of_self(lambda self: _layout_of(self.func, self.raw)))
 
     @property
+    def instance(self) -> Instance:
+        """That of the function."""
+        return self.func.instance
+
+    @property
     def pc(self) -> int:
         """Byte offset, in the module, of the check point."""
         return self.layout.pc
@@ -142,12 +147,10 @@ class Batch(Protocol):
     def copy(self) -> Batch:
         """The same frames, which stay when they are taken off here."""
 
-    def ready(self, ctx: Any) -> bool:
-        """Whether the innermost can be gone on with as it is, in the execution `ctx`."""
-
-    def go_on(self, ctx: Any, inbox: tuple[Value, ...] | None) -> tuple[Value, ...]:
-        """Take the innermost frame off and finish it, and those below for as long as they are ready: the last one's
-        results. Like `Tier.resume` otherwise. May suspend."""
+    def go_on(self, ctx: Any, inbox: tuple[Value, ...] | None) -> tuple[Value, ...] | None:
+        """Take the innermost frame off and finish it in the execution `ctx`, and those below for as long as that can be
+        done with them as they are: the last one's results. None, and nothing has happened, where it can't be done with
+        the innermost. Like `Tier.resume` otherwise. May suspend."""
 
 
 class Frames(Sequence[Frame]):

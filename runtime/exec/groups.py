@@ -6,7 +6,7 @@ before it. Of two that come at once, exactly one sees nobody.
 
 from __future__ import annotations
 
-import threading
+from threading import get_ident
 from typing import cast
 
 from ..errors import ReentrancyError
@@ -27,12 +27,12 @@ def enter_group(ctx: ExecContext, instance: Instance) -> None:
     if group.parent is not None:
         group = group.root()
     active = group.active
-    thread = threading.get_ident()
-    if ctx in active:
-        if active[-1] is not ctx:
-            raise ReentrancyError("the execution has another one on top of it, which must end first")
+    thread = get_ident()
+    if active and active[-1] is ctx:
         ctx.thread = thread
         return
+    if ctx in active:
+        raise ReentrancyError("the execution has another one on top of it, which must end first")
     active.append(ctx)
     gate = group.gate
     if gate is not None:
@@ -71,7 +71,8 @@ def arrive(ctx: ExecContext, instance: Instance) -> None:
     Raises ReentrancyError as `enter_group` does. A function reference leads to instances that no link leads to.
     """
     enter_group(ctx, instance)
-    note(ctx, instance)
+    if instance not in ctx.touched:
+        note(ctx, instance)
     if instance.worlds or ctx.clusters:
         _share(ctx, instance)
     if ctx.requests.steps is not None:

@@ -15,11 +15,13 @@ if TYPE_CHECKING:
 class Here:
     """A thread's own."""
 
-    __slots__ = ("ctx",)
+    __slots__ = ("ctx", "floor")
 
     def __init__(self) -> None:
         #: The execution that the thread is running, the innermost one.
         self.ctx: ExecContext | None = None
+        #: How far down its stack machine code may go (`llvm.stack`); 0 as long as nobody has asked.
+        self.floor = 0
 
 
 class _Local(threading.local):

@@ -24,12 +24,18 @@ from .state import Status, Suspended, Waiting, make_dropped
 from .wait import WaitSet
 
 
-def unwind(ctx: ExecContext, why: Suspended | None) -> NoReturn:
-    """Leave the stack. `why` is what the embedder will see; None for a scheduled callee."""
+def leave(ctx: ExecContext, why: Suspended | None) -> None:
+    """All are to leave the stack: whoever asks for this is the first. `why` is what the embedder will see; None for a
+    scheduled callee."""
     if ctx.unwinding:
         raise RecordError("a host function that has to leave the stack went on instead")
     ctx.suspended = why
     ctx.unwinding = True
+
+
+def unwind(ctx: ExecContext, why: Suspended | None) -> NoReturn:
+    """`leave`, by the exception."""
+    leave(ctx, why)
     raise make_unwind()
 
 

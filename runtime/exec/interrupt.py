@@ -97,7 +97,9 @@ class Interrupt:
         The same listener finds what it had seen before: it is suspended and resumed under several attachments.
         """
         lapsed = self._setting if self._used and not self._attached else None
-        memory = self._memories.setdefault(listener, Memory(lapsed))
+        memory = self._memories.get(listener)
+        if memory is None:
+            memory = self._memories.setdefault(listener, Memory(lapsed))
         self._used = True
         attachment = Attachment(self, listener, memory)
         self._attached[id(attachment)] = attachment

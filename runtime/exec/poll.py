@@ -6,7 +6,7 @@ and looks at the marks afterwards, so that no request is lost between the two.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from .. import lean
 from .clock import Alarm, Clock
@@ -40,7 +40,8 @@ class Requests:
     cells: list[Cell] = lean.field(factory=list)
     waker: Waker = lean.field(factory=Waker)
     attachments: list[Attachment] = lean.field(factory=list)
-    #: The next check is the one at which the execution was suspended: it has been answered.
+    #: The next check is the one at which the execution was suspended: it has been answered. It takes place for that,
+    #: even if nothing stands any more; else a later one would be passed over for it.
     skip: bool = False
     checks: int = 0
     exit_code: int | None = None
@@ -97,8 +98,6 @@ class Requests:
 
     def disarm(self) -> None:
         """The run is over: nothing reaches it any more."""
-        if self._alarm is None and not self.attachments:
-            return
         for attachment in self.attachments:
             attachment.detach()
         self.attachments.clear()
@@ -113,9 +112,9 @@ class Requests:
         return (self,) if self.parent is None else (*self.parent.chain(), self)
 
     def refresh(self) -> None:
-        """Set the word if a request is standing."""
+        """Set the word if a request is standing, or the next check is to be passed over."""
         inbox: Requests | None = self
-        if self.preempted or self.turns is not None:
+        if self.preempted or self.turns is not None or self.skip:
             self._look()
             return
         while inbox is not None:
@@ -147,7 +146,7 @@ class Requests:
         """Whether somebody waits for the execution to look."""
         if self.exit_code is not None or self.expired:
             return True
-        return bool(self.attachments) and any(a.standing for a in self.attachments)
+        return any(attachment.standing for attachment in self.attachments)
 
     def sleep(self, driver: Driver, waits: WaitSet) -> None:
         """Have `driver` carry out a wait that a request ends. Injected faults belong to check points and end none."""
@@ -181,38 +180,38 @@ def check(requests: Requests) -> Suspended | None:
     None: that check has been reported, and every resume must make progress. An outer execution's request stays
     standing: it is for that one to report.
     """
-    faults: dict[int, Suspended | None] = {}
+    faults: dict[Requests, Suspended | None] = {}
     if requests.injector is not None and _only_injected(requests):
         # The word stays as it is, so nothing that comes meanwhile is missed.
-        faults[id(requests)] = fault = _injected(requests)
+        faults[requests] = fault = _injected(requests)
         if _only_injected(requests):
             requests.inherited = False
             return fault
     requests.word[0] = 0
     try:
-        signal = exit_signal(requests)
-        if signal is not None:
-            raise signal
+        _exit_if_asked(requests)
         if requests.member is not None:
             requests.member.park()
-            signal = exit_signal(requests)
-            if signal is not None:
-                raise signal
-        chain = list(requests.chain())
+            _exit_if_asked(requests)
         if requests.skip:
             requests.skip = False
             return None
+        chain = requests.chain()
         # Asked first, so that every check point is counted, and what an injector does there (setting an interrupt,
         # say) is seen at this very check point; reported last.
         for inbox in chain:
-            if inbox.injector is not None and id(inbox) not in faults:
-                faults[id(inbox)] = _injected(inbox)
-        for source in (_interrupted, _expired, _exhausted, _preempted, lambda inbox, own: faults.get(id(inbox))):
+            if inbox.injector is not None and inbox not in faults:
+                faults[inbox] = _injected(inbox)
+        for source in _SOURCES:
             for inbox in chain:
                 found = source(inbox, inbox is requests)
                 if found is not None:
                     requests.inherited = inbox is not requests
                     return found
+        for inbox, found in faults.items():
+            if found is not None:
+                requests.inherited = inbox is not requests
+                return found
         return None
     finally:
         requests.refresh()
@@ -246,6 +245,12 @@ def exit_signal(requests: Requests) -> ExitSignal | None:
         if inbox.exit_code is not None:
             return make_exit(inbox.exit_code)
     return None
+
+
+def _exit_if_asked(requests: Requests) -> None:
+    signal = exit_signal(requests)
+    if signal is not None:
+        raise signal
 
 
 def _interrupted(inbox: Requests, own: bool) -> Suspended | None:
@@ -282,3 +287,8 @@ def _injected(inbox: Requests) -> Suspended | None:
     if inbox.injector is not None and inbox.injector.fires(inbox.checks):
         return Suspended(Status.ETOYWASMRESTART, Injected(inbox.checks))
     return None
+
+
+#: In the order in which they are reported, for all that an execution is nested in, the outermost first. Faults that are
+#: injected come after them.
+_SOURCES: Final = (_interrupted, _expired, _exhausted, _preempted)

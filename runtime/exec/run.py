@@ -43,6 +43,9 @@ from .state import (
     move,
 )
 
+# An enumeration gives its members by a function, which takes as long as a call.
+_READY, _RUNNING, _SUSPENDED, _RETURNED = State.READY, State.RUNNING, State.SUSPENDED, State.RETURNED
+
 
 def prepare(ctx: ExecContext, func: FuncInst, args: tuple[Value, ...]) -> ExecContext:
     """Make `func` the call of a fresh context; nothing runs yet. `args` are canonical and fit."""
@@ -57,11 +60,12 @@ def run(ctx: ExecContext, interrupt: Interrupt | None = None, deadline: float | 
     that has ended or is running, ReentrancyError where the guest is in the middle of another call, and LimitError
     where too little of Python's own stack is left; nothing changes then.
     """
-    fresh = ctx.state is State.READY
-    running = move(ctx.state, State.RUNNING)
+    fresh = ctx.state is _READY
+    running = move(ctx.state, _RUNNING)
     if near_end(RUN):
         raise LimitError(f"Python's recursion limit is near: a call needs {RUN} frames")
-    instance = ctx.next_call[0].instance if ctx.next_call is not None else _waiting_instance(ctx)
+    call = ctx.next_call
+    instance = call[0].instance if call is not None else _waiting_instance(ctx)
     if instance is not None:
         arrive(ctx, instance)
     ctx.state = running
@@ -69,14 +73,13 @@ def run(ctx: ExecContext, interrupt: Interrupt | None = None, deadline: float | 
     if not fresh:
         # What a check has reported is answered by the resume. A wait or a question was no check, and what is thrown in
         # takes the place of the operation with its check.
-        innermost = ctx.frames.parts[-1] if ctx.frames.parts else None
-        requests.skip = ctx.reported and ctx.throw is None and isinstance(innermost, HostFrame)
+        requests.skip = ctx.reported and ctx.throw is None and _in_host(ctx)
     armed = interrupt is not None or deadline is not None
     if armed:
         requests.arm(interrupt, deadline)
     elif not fresh or _asked(ctx):
         requests.refresh()
-    if not fresh:
+    if not fresh and (requests.exit_code is not None or requests.parent is not None):
         ctx.throw = exit_signal(requests) or ctx.throw
     mine = here()
     above = None if mine.ctx is None else current()
@@ -113,7 +116,7 @@ def _asked(ctx: ExecContext) -> bool:
 def board(ctx: ExecContext, instance: Instance) -> None:
     """The calling thread, on which no other execution runs, has come into a function of `instance` without one: `ctx`,
     a fresh one, is its from now on. Whoever asks for this has seen to it that nobody else was inside."""
-    ctx.state = move(ctx.state, State.RUNNING)
+    ctx.state = move(ctx.state, _RUNNING)
     arrive(ctx, instance)
     here().ctx = ctx
 
@@ -133,8 +136,13 @@ def alight(ctx: ExecContext, leave: Callable[[], tuple[Value, ...]]) -> Outcome:
 def _waiting_instance(ctx: ExecContext) -> Instance | None:
     for part in ctx.frames.parts:
         if not isinstance(part, HostFrame):
-            return part.func.instance if isinstance(part, WasmFrame) else part.instance
+            return part.instance
     return None
+
+
+def _in_host(ctx: ExecContext) -> bool:
+    parts = ctx.frames.parts
+    return bool(parts) and isinstance(parts[-1], HostFrame)
 
 
 def _loop(ctx: ExecContext, first: Callable[[], tuple[Value, ...]] | None = None) -> Outcome:
@@ -173,13 +181,15 @@ def _loop(ctx: ExecContext, first: Callable[[], tuple[Value, ...]] | None = None
 def _go_on(ctx: ExecContext, inbox: tuple[Value, ...] | None, error: BaseException | None) -> tuple[Value, ...] | None:
     """Finish the innermost frame. With an `error`, a frame of WebAssembly is left, unless that is an exception which it
     catches, and a host function sees it raised at its pending operation."""
-    part = ctx.frames.parts[-1]
-    if error is None and not isinstance(part, (WasmFrame, HostFrame)) and part.ready(ctx):
+    parts = ctx.frames.parts
+    if error is None and not isinstance(part := parts[-1], (WasmFrame, HostFrame)):
         try:
-            return part.go_on(ctx, inbox)
+            results = part.go_on(ctx, inbox)
         finally:
             if part.over:
-                ctx.frames.parts.pop()
+                parts.pop()
+        if results is not None:
+            return results
     frame = ctx.frames.pop()
     if isinstance(frame, WasmFrame):
         if isinstance(error, WasmException) and frame.catches(error.exn):
@@ -221,7 +231,7 @@ def report(ctx: ExecContext) -> Suspended | None:
     """For an execution that is suspended in a wait, and whose embedder will go on with it only if nobody wants it
     back: the interrupt or time limit that stands, as its next check point would have reported it; None where it is to
     be run."""
-    reason = interrupted(ctx.requests) if ctx.state is State.SUSPENDED else None
+    reason = interrupted(ctx.requests) if ctx.state is _SUSPENDED else None
     if reason is None:
         return None
     ctx.counters.suspensions[type(reason.reason).__name__] += 1
@@ -241,8 +251,8 @@ def _ended(error: BaseException) -> Outcome:
 
 def _settle(ctx: ExecContext, outcome: Outcome) -> Outcome:
     state = ctx.state = move(ctx.state, STATE_OF[type(outcome)])
-    if state is not State.SUSPENDED:
-        if state is not State.RETURNED:
+    if state is not _SUSPENDED:
+        if state is not _RETURNED:
             shadow.restore(ctx, state.value)
         leave_groups(ctx)
         ctx.touched.clear()
@@ -254,7 +264,7 @@ def _settle(ctx: ExecContext, outcome: Outcome) -> Outcome:
 
 def _waiting(ctx: ExecContext, verb: str) -> HostFrame:
     """The host function that is innermost and waits. Raises StateError where there is none."""
-    if ctx.state is not State.SUSPENDED:
+    if ctx.state is not _SUSPENDED:
         raise StateError(f"{verb}: the execution is {ctx.state.value}, not suspended")
     frame = ctx.frames[-1]
     if not isinstance(frame, HostFrame):
@@ -280,6 +290,7 @@ def resume_with(ctx: ExecContext, values: tuple[Value, ...]) -> None:
     raises, but then the values are in place."""
     frame = _waiting(ctx, "resume_with")
     ctx.frames.pop()
+    ctx.reported = False  # what was to be answered has gone with the function
     ctx.depth -= 1
     ctx.hosts -= 1
     ctx.inbox = values
@@ -294,7 +305,7 @@ def pending_func(ctx: ExecContext) -> FuncInst:
 def throw(ctx: ExecContext, error: BaseException) -> None:
     """The next run raises `error` at the pending operation of the innermost host function; frames of WebAssembly
     above it are left. Raises StateError unless the execution is suspended."""
-    if ctx.state is not State.SUSPENDED:
+    if ctx.state is not _SUSPENDED:
         raise StateError(f"throw: the execution is {ctx.state.value}, not suspended")
     ctx.throw = error
 
@@ -305,9 +316,9 @@ def drop(ctx: ExecContext) -> None:
     An error in a cleanup doesn't keep the others from running; the first one is raised at the end. Raises StateError
     where the execution has ended or is running.
     """
-    if ctx.state is State.RUNNING or ctx.state not in (State.READY, State.SUSPENDED):
+    if ctx.state is not _READY and ctx.state is not _SUSPENDED:
         raise StateError(f"drop: the execution is {ctx.state.value}")
-    started = ctx.state is State.SUSPENDED
+    started = ctx.state is _SUSPENDED
     ctx.state = move(ctx.state, State.DROPPED)
     errors = dropping.drop_frames(ctx, ctx.frames)
     ctx.next_call = ctx.inbox = ctx.throw = None

@@ -19,9 +19,8 @@ NAME = "__stack_pointer"
 
 def note(ctx: ExecContext, instance: Instance) -> None:
     """Remember the stack pointer of an instance that is being entered for the first time."""
-    if instance not in ctx.touched:
-        pointer = instance.stack_pointer if instance.stack_pointer_known else pointer_of(instance)
-        ctx.touched[instance] = None if pointer is None else (pointer, pointer.value)
+    pointer = instance.stack_pointer if instance.stack_pointer_known else pointer_of(instance)
+    ctx.touched[instance] = None if pointer is None else (pointer, pointer.value)
 
 
 def restore(ctx: ExecContext, how: str) -> None:

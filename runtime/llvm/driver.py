@@ -9,6 +9,7 @@ frame leaves the stack.
 from __future__ import annotations
 
 import ctypes
+import struct
 import threading
 from typing import TYPE_CHECKING, Final
 
@@ -31,6 +32,9 @@ GIVEN: Final = 56
 #: The room with the last one's results.
 ROOM: Final = 64
 SIZE: Final = 72
+#: All of it; and what it is given, without the room.
+STATE: Final = struct.Struct("<9Q")
+GIVING: Final = struct.Struct("<8Q")
 
 _FACTOR: Final = 0x9E37_79B9
 
@@ -144,6 +148,8 @@ class Doors:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._places: dict[int, int] = {}
+        #: What is in the table, as Python knows it.
+        self.points: dict[int, Point] = {}
         self._tables: list[ctypes.Array[ctypes.c_uint64]] = []
         #: Bytes that a room for any of them needs.
         self.room = 0
@@ -154,9 +160,6 @@ class Doors:
         self._tables.append((ctypes.c_uint64 * (4 * entries))())
         self.table = ctypes.addressof(self._tables[-1])
         self.mask = entries - 1
-
-    def __contains__(self, pc: int) -> bool:
-        return pc in self._places
 
     def add(self, pc: int, point: Point, code: int) -> None:
         """A new entry."""
@@ -171,6 +174,7 @@ class Doors:
             size = point.size - 8
             self.room = max(self.room, size + point.awaited.size, point.results.size)
             self._put(pc | size << 32, code, point.awaited.size, point.charge)
+            self.points[pc] = point
 
     def replace(self, pc: int, code: int) -> None:
         """There is better code for an entry, if it is there."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, cast
 from ..errors import Trap, TrapCode
 from ..exec.atomic import WAITS, notify
 from ..exec.context import ExecContext
-from ..exec.host import enter, invoke, unwind
+from ..exec.host import enter, invoke, leave, unwind
 from ..exec.poll import check
 from ..exec.stack import CALLBACK, near_end
 from ..instances.func import FuncInst, TailCall, WasmFunc
@@ -27,23 +27,23 @@ if TYPE_CHECKING:
 Server = Callable[["Image", int], object]
 
 
-def _poll(image: Image, immediate: int) -> None:
-    """A check point. At a function's entry the room holds where the stack stands."""
+def _poll(image: Image, immediate: int) -> bool | None:
+    """A check point: True where the frame is to leave the stack. At a function's entry the room holds where the stack
+    stands."""
     ctx = image.running()
     stack = image.slot(0)
-    if ctx.requests.word[0]:
-        found = check(ctx.requests)
-        if found is not None:
-            unwind(ctx, found)
-    better, image.better = image.better, False
-    image.listen()
-    if better and not ctx.hosts:
-        # The run loop takes each frame to the best code that there is for it. A host function that waits beneath
-        # would have to be entered again for that.
-        unwind(ctx, None)
-    if 0 < stack < image.limit:
-        # The end of the stack, though not of the limits: the run loop goes on from here, with the stack empty.
-        unwind(ctx, None)
+    found = check(ctx.requests) if ctx.requests.word[0] else None
+    if found is None:
+        better, image.better = image.better, False
+        image.listen()
+        # The run loop takes each frame to the best code that there is for it. A host function that waits beneath would
+        # have to be entered again for that. At the end of the stack, though not of the limits, the run loop goes on
+        # from here, with the stack empty.
+        if not (better and not ctx.hosts) and not 0 < stack < image.limit:
+            return None
+    leave(ctx, found)
+    image.make_room()
+    return True
 
 
 def _flush(image: Image, immediate: int) -> None:

@@ -14,8 +14,9 @@ from typing import Final, TypeAlias, cast
 from ..errors import StateError, Trap, TrapCode
 from ..exec.context import ExecContext
 from ..exec.frames import WasmFrame
+from ..exec.here import here
 from ..instances.atomic import use_machine
-from ..instances.func import Unwind, WasmFunc
+from ..instances.func import Unwind, WasmFunc, make_unwind
 from ..instances.instance import Instance
 from ..instances.memory import MemInst
 from ..instances.region import Region, guarded
@@ -46,10 +47,19 @@ _enters: dict[int, Enter] = {}
 _keeping: dict[int, Enter] = {}
 _BOUNDS: Final = abi.TRAP_CODES[TrapCode.OUT_OF_BOUNDS_MEMORY]
 _OVERFLOW: Final = abi.TRAP_CODES[TrapCode.STACK_OVERFLOW]
+#: What runs outside all code: no execution, and no limits.
+_NOBODY: Final = (None, 0, 0, 0)
 _RESTORE: Final = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)(
     ("PyErr_Restore", ctypes.pythonapi)
 )
 _API: Final = api_table()
+
+
+def _way_in(address: int, keep: bool) -> Enter:
+    """What enters code at this address for the first time."""
+    known = _keeping if keep else _enters
+    known[address] = made = cast("Enter", (_KEEPING if keep else _ENTER)(address))
+    return made
 
 
 class Unavailable(Exception):
@@ -302,28 +312,26 @@ class Image:
 
     def enter(self, ctx: ExecContext, address: int, code: int, room: int) -> None:
         """Run code at `address`, with a room. Raises what made it leave the stack, if it did."""
-        keep = self.keep and ctx.driver.in_place and not ctx.requests.watched
-        known = _keeping if keep else _enters
-        enter = known.get(address)
-        if enter is None:
-            enter = known[address] = cast("Enter", (_KEEPING if keep else _ENTER)(address))
-        ways, inside, runs = self.ways, ctx.inside, (0, 0)
+        mine, requests, words, ways, cell = here(), ctx.requests, self.words, self.ways, self.cell
+        keep = self.keep and ctx.driver.in_place and not requests.watched
+        enter = (_keeping if keep else _enters).get(address) or _way_in(address, keep)
+        inside, runs = ctx.inside, (0, 0)
         if ways is not None:
-            ways.sit()
+            ways.sit(mine)
             runs = ways.runs(ctx, keep)
             ctx.inside = ways
-        outer, before, left = (self._ctx, self._given), self.limit, self.words[abi.LEFT // 8]
-        limit = floor()
-        requests, cell = ctx.requests, self.cell
+        nested = self._busy > 0
+        outer = (self._ctx, self._given, words[abi.REAL // 8], words[abi.LEFT // 8]) if nested else _NOBODY
+        limit = mine.floor or floor(mine)
         given = pack_left(ctx.limits.frames - ctx.depth, ctx.limits.cells - ctx.cells)
-        self.words[abi.REAL // 8] = cell.value = limit
+        words[abi.REAL // 8] = words[abi.LIMIT // 8] = limit
         requests.cells.append(cell)
         self._ctx, self._given = ctx, given
         self._busy += 1
         if self._guard is not None:
             self._guard.watch()
-        above = BEAT.running
-        if ctx.thread == BEAT.main:
+        main, above = ctx.thread == BEAT.main, BEAT.running
+        if main:
             BEAT.running = self
             if not BEAT.beating:
                 BEAT.begin()
@@ -333,18 +341,18 @@ class Image:
             if enter(self.address, code, room, given):
                 self._leave(ctx, given)
         finally:
-            self.words[abi.LEFT // 8] = left
-            if ctx.thread == BEAT.main:
+            if main:
                 BEAT.running = above
             ctx.inside = inside
             if ways is not None:
                 ways.ran(ctx, runs)
             requests.cells.pop()
-            self._ctx, self._given = outer
-            self.words[abi.REAL // 8] = cell.value = before
-            if requests.word[0]:
-                cell.value = abi.ASK
+            self._ctx, self._given, words[abi.REAL // 8], words[abi.LEFT // 8] = outer
             self._busy -= 1
+            if nested:
+                cell.value = outer[2]
+                if requests.word[0]:
+                    cell.value = abi.ASK
 
     def board(self, ctx: ExecContext, given: int) -> None:
         """The code that is running was called without an execution, and has got one now."""
@@ -378,13 +386,18 @@ class Image:
             if self.refs:
                 self.refs.clear()
 
-    def flush(self) -> None:
-        """Make room for records: an area, where there is none yet, or an empty one."""
+    def make_room(self) -> None:
+        """Frames are going to leave records: have an area for them, so that they need not ask."""
         if self._area is None:
+            words = self.words
             self._area = take_area()
-            begin = self._area.address
-            self.words[abi.SPILL // 8] = self.words[abi.SPILL_START // 8] = begin
-            self.words[abi.SPILL_END // 8] = begin + ROOM
+            words[abi.SPILL // 8] = words[abi.SPILL_START // 8] = begin = self._area.address
+            words[abi.SPILL_END // 8] = begin + ROOM
+
+    def flush(self) -> None:
+        """Make room for a record: an area, where there is none yet, or an empty one."""
+        if self._area is None:
+            self.make_room()
         else:
             self._drained.append(self._area.taken(self.words[abi.SPILL // 8]))
             self.words[abi.SPILL // 8] = self._area.address
@@ -407,10 +420,7 @@ class Image:
     def _leave(self, ctx: ExecContext, given: int) -> None:
         """Machine code, which was given so much of the limits, has left the stack: say why, by raising it."""
         data = self.drain()
-        trap = self.words[abi.TRAP // 8]
-        self.words[abi.TRAP // 8] = 0
-        error, trap = self._stopped() if not trap else (None, trap)
-        error = error or self.error(trap & 0xFF)
+        error, trap = self._why(ctx)
         if isinstance(error, Unwind):
             depth, cells = self.used(given)
             ctx.depth += depth
@@ -428,6 +438,17 @@ class Image:
         for frame in left:
             ctx.passed(error, frame.func, frame.pc)
         raise error
+
+    def _why(self, ctx: ExecContext) -> tuple[BaseException, int]:
+        """What made machine code leave the stack, and where and by what code it trapped, if it did."""
+        words = self.words
+        trap = words[abi.TRAP // 8]
+        if trap:
+            words[abi.TRAP // 8] = 0
+        elif ctx.unwinding and not words[abi.ERROR // 8]:
+            return make_unwind(), 0  # a check point, which says so without an exception
+        error, trap = self._stopped() if not trap else (None, trap)
+        return error or self.error(trap & 0xFF), trap
 
     def _stopped(self) -> tuple[BaseException | None, int]:
         """Whether a guard page has stopped the code: the trap, or an error that came up on the way."""

@@ -12,7 +12,7 @@ from ..instances.func import Unwind, WasmFunc
 from ..instances.instance import Instance
 from ..values import Value
 from . import driver
-from .frames import frames
+from .frames import Point, frames
 from .left import pack_left, unpack_left
 from .support import SUPPORT
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from .tier import NativeTier
 
 _address: Final = ctypes.PYFUNCTYPE(ctypes.c_size_t, ctypes.py_object)(("PyBytes_AsString", ctypes.pythonapi))
+_SAMPLE: Final = b"as in any"
+#: How far behind the beginning of an object of this type its bytes are.
+_HEAD: Final = _address(_SAMPLE) - id(_SAMPLE)
 _PC: Final = struct.Struct("<I")
 #: Bytes of each of a bench's two rooms. Records that need more are gone on with one by one.
 _ROOM: Final = 1 << 14
@@ -30,12 +33,11 @@ class _Bench:
     """What one run of `driver` works with: its state, and two rooms."""
 
     def __init__(self) -> None:
-        self._buffer = bytearray(driver.SIZE + 2 * _ROOM)
-        self._pinned = ctypes.c_char.from_buffer(self._buffer)
+        self.buffer = bytearray(driver.SIZE + 2 * _ROOM)
+        self._pinned = ctypes.c_char.from_buffer(self.buffer)
         self.state = ctypes.addressof(self._pinned)
-        self.words = memoryview(self._buffer)[: driver.SIZE].cast("Q")
         self.room = self.state + driver.SIZE
-        self.rooms = memoryview(self._buffer)[driver.SIZE :]
+        self.rooms = memoryview(self.buffer)[driver.SIZE :]
 
 
 #: Those that nobody uses.
@@ -80,54 +82,65 @@ class Records:
         func = cast("WasmFunc", image.instance.funcs[point.index])
         return WasmFrame(func, self._data[at : self._at], (), point.layout)
 
-    def ready(self, ctx: ExecContext) -> bool:
-        """Whether there is code to go on with the innermost, for such an execution."""
-        image = self._image
-        pc: int = _PC.unpack_from(self._data, self._at)[0]
-        code = image.code.points.get(pc)
-        if not code or not cast("NativeTier", ctx.tier).fit(ctx):
-            return False
+    def go_on(self, ctx: ExecContext, inbox: tuple[Value, ...] | None) -> tuple[Value, ...] | None:
+        """Finish the innermost frame, and those below for as long as there is code: the last one's results. None where
+        there is no code for the innermost, or none for such an execution. May suspend."""
+        image, data, at = self._image, self._data, self._at
         doors = image.base.doors
-        if pc not in doors:
-            doors.add(pc, image.points.at(pc), code)
-        return doors.room <= _ROOM
-
-    def go_on(self, ctx: ExecContext, inbox: tuple[Value, ...] | None) -> tuple[Value, ...]:
-        """Finish the innermost frame, and those below for as long as there is code: the last one's results. May
-        suspend."""
-        image, doors = self._image, self._image.base.doors
-        point = image.points.at(_PC.unpack_from(self._data, self._at)[0])
+        tier: NativeTier = ctx.tier  # type: ignore[assignment]  # these frames are no other's
+        pc: int = _PC.unpack_from(data, at)[0]
+        point = doors.points.get(pc) or self._open(pc)
+        if point is None or doors.room > _ROOM or not tier.fit(ctx):
+            return None
         bench = _free.pop() if _free else _Bench()
-        words = bench.words
-        start = _address(self._data)
-        words[driver.AT // 8], words[driver.END // 8] = start + self._at, start + len(self._data)
-        words[driver.TABLE // 8], words[driver.MASK // 8] = doors.table, doors.mask
-        words[driver.OTHER // 8], words[driver.COUNT // 8] = bench.room + _ROOM, 0
-        given = words[driver.GIVEN // 8] = pack_left(ctx.limits.frames - ctx.depth, ctx.limits.cells - ctx.cells)
-        left = False
+        start = id(data) + _HEAD
+        given = pack_left(ctx.limits.frames - ctx.depth, ctx.limits.cells - ctx.cells)
+        driver.GIVING.pack_into(
+            bench.buffer, 0,
+            start + at, start + len(data), doors.table, doors.mask, bench.room + _ROOM, 0, pc, given,
+        )  # fmt: skip
         image.driven += 1
         try:
             if inbox:
                 point.awaited.put(bench.rooms, inbox, image.refs)
             image.enter(ctx, SUPPORT.drive, bench.state, bench.room)
-            last = image.points.at(words[driver.LAST // 8])
-            results = bench.rooms if words[driver.ROOM // 8] == bench.room else bench.rooms[_ROOM:]
-            return last.results.get(results, image.refs)
-        except Unwind:
-            left = True  # the frames that have gone are taken into account with those that have come
-            raise
-        finally:
-            image.driven -= 1
-            self._at = words[driver.AT // 8] - start
-            count = words[driver.COUNT // 8]
-            if count:
-                restarts = ctx.counters.restarts
-                restarts[point.layout.kind] += 1
-                if count > 1:
-                    restarts["call"] += count - 1
-            if not left:
-                gone, cells = unpack_left(words[driver.GIVEN // 8] - given)
-                ctx.depth -= gone
-                ctx.cells -= cells
+        except BaseException as error:
+            self._gone(ctx, bench, point, given, isinstance(error, Unwind))
             _free.append(bench)
             image.settle()
+            raise
+        last, room = self._gone(ctx, bench, point, given, False)
+        results = bench.rooms if room == bench.room else bench.rooms[_ROOM:]
+        values = doors.points[last].results.get(results, image.refs)
+        _free.append(bench)
+        if image.refs:
+            image.settle()
+        return values
+
+    def _gone(self, ctx: ExecContext, bench: _Bench, point: Point, given: int, left: bool) -> tuple[int, int]:
+        """Frames have been gone on with: they are none of these any more. Where `left` says so, the last one has left
+        the stack again: those that have gone are taken into account with those that have come. The place of the last
+        one, and the room with its results."""
+        self._image.driven -= 1
+        at, _, _, _, _, count, last, now, room = driver.STATE.unpack_from(bench.buffer)
+        self._at = at - id(self._data) - _HEAD
+        restarts = ctx.counters.restarts
+        if count:
+            restarts[point.layout.kind] += 1
+            if count > 1:
+                restarts["call"] += count - 1
+        if not left:
+            gone, cells = unpack_left(now - given)
+            ctx.depth -= gone
+            ctx.cells -= cells
+        return last, room
+
+    def _open(self, pc: int) -> Point | None:
+        """The check point, whose code is in the table from now on; None where there is no code."""
+        image = self._image
+        code = image.code.points.get(pc)
+        if not code:
+            return None
+        point = image.points.at(pc)
+        image.base.doors.add(pc, point, code)
+        return point

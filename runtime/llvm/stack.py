@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import threading
 from typing import Final
+
+from ..exec.here import Here
 
 #: What machine code leaves free for the host: Python needs room to run what it calls, and to raise the trap.
 _RESERVE: Final = 256 << 10
 
 
-class _Local(threading.local):
-    floor: int = 0
-
-
-_local = _Local()
-
-
-def floor() -> int:
-    """The lowest address that machine code may use on this thread. A small stack keeps half of itself free."""
-    found = _local.floor
-    if not found:
+def floor(mine: Here) -> int:
+    """The lowest address that machine code may use on the calling thread, `mine`. A small stack keeps half of itself
+    free."""
+    if not mine.floor:
         low, size = _bounds()
-        found = _local.floor = low + min(_RESERVE, size // 2)
-    return found
+        mine.floor = low + min(_RESERVE, size // 2)
+    return mine.floor
 
 
 @functools.cache

@@ -11,6 +11,7 @@ from runtime import (
     Every,
     Exited,
     FakeClock,
+    HostFrame,
     Interrupt,
     Interrupted,
     NestedSuspension,
@@ -418,3 +419,30 @@ def test_a_nested_call_with_an_interrupt_of_its_own() -> None:
     guest = nesting(body)
     assert guest.call("f") == 1
     assert isinstance(unfinished[0].outcome.reason, Interrupted)
+
+
+def test_a_check_that_was_answered_takes_no_later_one_with_it() -> None:
+    """BEHAVIOURS 3: suspended at a host function's entry and gone on with after the request was taken back, what is
+    asked next is told at the next check point."""
+    stop = Interrupt()
+    entered: list[str] = []
+
+    def setter(name: str) -> Host:
+        def enter(call: Call) -> Results:
+            entered.append(name)
+            stop.set()
+            return ()
+
+        return host("h", name, "")(enter)
+
+    calls = "abc"
+    source = "".join(f'(import "h" "{name}" (func ${name}))' for name in calls)
+    body = "".join(f"(call ${name})" for name in calls)
+    ctx = Guest(f'{source}(func (export "f") {body})', imports(*map(setter, calls))).start("f")
+    for count in (1, 2):
+        outcome = control.run(ctx, stop)
+        assert isinstance(outcome, Suspended) and outcome.reason == Interrupted(stop)
+        assert entered == list(calls[:count])
+        assert isinstance(ctx.frames[-1], HostFrame)
+        stop.clear()
+    assert control.run(ctx) == Returned(())

@@ -144,12 +144,14 @@ class Ways:
         self._ways[way.address] = way
         set_call(door.callable, SUPPORT.ways(EXPORT + key)[0], way.address)
 
-    def sit(self) -> None:
-        """The calling thread, which runs the instance's code, is the one that may come in from now on."""
-        mine, words = here(), self._words
-        root = self.image.instance.group.root()
+    def sit(self, mine: Here) -> None:
+        """The calling thread, `mine`, which runs the instance's code, is the one that may come in from now on."""
+        root = self.image.instance.group
+        if root.parent is not None:
+            root = root.root()
         if mine is self._here and root.gate is self._gate:
             return
+        words = self._words
         if root.gate is None:
             root.gate = ctypes.c_uint64(SHUT if root.active else FREE)
         thread = _thread(mine)
@@ -158,7 +160,7 @@ class Ways:
         words[desk.GATE // 8] = ctypes.addressof(self._gate)
         words[desk.HERE // 8] = thread.slot
         words[desk.STATE // 8] = thread.state
-        words[desk.FLOOR // 8] = floor()
+        words[desk.FLOOR // 8] = floor(mine)
         words[desk.RUNNING // 8] = ctypes.addressof(BEAT.called if main else _IGNORED)
         words[desk.BEATING // 8] = ctypes.addressof(BEAT.beats if main else _ALWAYS)
         words[desk.THREAD // 8] = thread.number
@@ -212,15 +214,18 @@ class Ways:
     def runs(self, ctx: ExecContext, keep: bool) -> tuple[int, int]:
         """This execution's code runs from now on, with Python's lock or without. What to put back afterwards."""
         words = self._words
-        self._count(ctx.counters, 0)
+        if words[desk.COUNT // 8]:
+            self._count(ctx.counters, 0)
         before = words[desk.RUNS // 8], words[desk.KEEP // 8]
         words[desk.RUNS // 8], words[desk.KEEP // 8] = id(ctx), keep
         return before
 
     def ran(self, ctx: ExecContext, before: tuple[int, int]) -> None:
         """It has come to its end."""
-        self.tally(ctx)
-        self._words[desk.RUNS // 8], self._words[desk.KEEP // 8] = before
+        words = self._words
+        if words[desk.COUNT // 8]:
+            self.tally(ctx)
+        words[desk.RUNS // 8], words[desk.KEEP // 8] = before
 
     def tally(self, ctx: ExecContext) -> None:
         """Count the host functions that were called straight."""
