@@ -441,7 +441,8 @@ def test_a_check_that_was_answered_takes_no_later_one_with_it() -> None:
     ctx = Guest(f'{source}(func (export "f") {body})', imports(*map(setter, calls))).start("f")
     for count in (1, 2):
         outcome = control.run(ctx, stop)
-        assert isinstance(outcome, Suspended) and outcome.reason == Interrupted(stop)
+        assert isinstance(outcome, Suspended)
+        assert outcome.reason == Interrupted(stop)
         assert entered == list(calls[:count])
         assert isinstance(ctx.frames[-1], HostFrame)
         stop.clear()
