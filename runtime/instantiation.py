@@ -33,7 +33,9 @@ def begin_instantiation(store: Store, module: Module, imports: Imports) -> Insta
 
     Raises UnlinkableError or LimitError (nothing has happened), or Trap from an active segment.
     """
-    prepared = link(module, imports, store.limits, store.engine.config.prealloc_shared_memory)
+    engine = store.engine
+    places = engine.tier.places(module)
+    prepared = link(module, imports, store.limits, engine.config.prealloc_shared_memory, places)
     store.instances.append(prepared.instance)
     prepared.instance.objects.shown = partial(Func, store=store)
     if prepared.start is None:

@@ -10,6 +10,8 @@ from ..values import Value
 from .frames import WasmFrame
 
 if TYPE_CHECKING:
+    from ..instances.memory import Places
+    from ..module import Module
     from .context import ExecContext
 
 
@@ -27,6 +29,9 @@ class Tier(Protocol):
     def quick(self, kind: type[T]) -> type[T]:
         """A class like `kind`, that of an embedder's callable (`instances.door.Door`), to whose objects the tier can
         give a shorter way in; `kind` itself where it has none."""
+
+    def places(self, module: Module) -> Places | None:
+        """Where the memories of a new instance are best from their beginning on; None where that is of no account."""
 
     def call(self, ctx: ExecContext, func: WasmFunc, args: tuple[Value, ...]) -> tuple[Value, ...]:
         """Call `func`. The caller has made sure that the arguments fit."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
+from typing import TypeAlias, cast
 
 from .. import lean
 from ..errors import Trap, TrapCode
@@ -14,6 +14,11 @@ from .atomic import Machine
 from .budget import Budget
 from .group import Group
 from .region import Region, reserve
+
+#: Finds a place for a memory: for so many bytes now, and so many at most; None where there is none.
+Reserve: TypeAlias = "Callable[[int, int], Region | None]"
+#: Says of a new memory's type who finds a place for it from its beginning on; None where it is to have none yet.
+Places: TypeAlias = "Callable[[MemoryType], Reserve | None]"
 
 
 @lean.define(eq=False)
@@ -39,11 +44,15 @@ class MemInst:
     machine: Machine | None = None
 
     @classmethod
-    def allocate(cls, type_: MemoryType, budget: Budget) -> MemInst:
-        """A memory of its minimum size, charged to `budget`. Raises LimitError where that is too much."""
+    def allocate(cls, type_: MemoryType, budget: Budget, reserve: Reserve | None = None) -> MemInst:
+        """A memory of its minimum size, charged to `budget`. Raises LimitError where that is too much. With `reserve`
+        it settles at once, if that can be."""
         size = type_.min * type_.page
         budget.require(size, "linear memory")
-        return cls(bytearray(size), type_.max, budget, address=type_.address, page=type_.page)
+        made = cls(bytearray(), type_.max, budget, address=type_.address, page=type_.page)
+        if reserve is None or made._settle(size, reserve) is None:
+            made.data = bytearray(size)
+        return made
 
     @property
     def pages(self) -> int:
@@ -114,16 +123,22 @@ class MemInst:
             return False
         return True
 
-    def settle(self, reserve: Callable[[int, int], Region | None] = reserve) -> Region | None:
+    def settle(self, reserve: Reserve = reserve) -> Region | None:
         """Give the memory addresses that never change; None where that can't be. Nobody may hold a view of it.
         `reserve` finds them for so many bytes now, and so many at most."""
         if self.region is None and not self.pins:
-            room = self.budget.limit - self.budget.used + len(self.data)
-            region = reserve(len(self.data), min(self.ceiling * self.page, max(room, len(self.data))))
-            if region is not None:
-                region.data[:] = self.data
-                self.region, self.data = region, cast("bytearray", region.data)
+            data = self.data
+            if self._settle(len(data), reserve) is not None:
+                self.data[:] = data
         return self.region
+
+    def _settle(self, size: int, reserve: Reserve) -> Region | None:
+        """Have `size` bytes of zeros at addresses that never change."""
+        room = self.budget.limit - self.budget.used + size
+        region = reserve(size, min(self.ceiling * self.page, max(room, size)))
+        if region is not None:
+            self.region, self.data = region, cast("bytearray", region.data)
+        return region
 
     def check(self, addr: int, size: int) -> None:
         """Trap unless `addr` up to `addr + size` lies inside."""

@@ -6,9 +6,11 @@ Machine code keeps the address of a memory for as long as it runs. Untouched pag
 from __future__ import annotations
 
 import ctypes
+import functools
 import mmap
 import sys
-from typing import Final
+from collections.abc import Callable
+from typing import Final, cast
 
 from .. import lean
 from ..limits import PAGE
@@ -89,6 +91,13 @@ def available() -> bool:
     return sys.platform == "linux"
 
 
+@functools.cache
+def _mprotect() -> Callable[[int, int, int], int]:
+    """The system's own: finding it takes longer than calling it."""
+    found = ctypes.CDLL(None).mprotect
+    found.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    return cast("Callable[[int, int, int], int]", found)
+
+
 def _protect(address: int, size: int, how: int) -> int:
-    result: int = ctypes.CDLL(None).mprotect(ctypes.c_void_p(address), ctypes.c_size_t(size), how)
-    return result
+    return _mprotect()(address, size, how)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import Trap, TrapCode
 from ..exec.context import ExecContext
@@ -16,6 +16,9 @@ from .code import Prepared
 from .loop import Machine, Preparer, caught
 from .prepare import prepare
 from .spill import entry_frame, refill
+
+if TYPE_CHECKING:
+    from ..module import Module
 
 T = TypeVar("T")
 
@@ -50,6 +53,9 @@ class Interpreter:
     def quick(self, kind: type[T]) -> type[T]:
         """`kind`: an embedder's callables have no shorter way in here."""
         return kind
+
+    def places(self, module: Module) -> None:
+        """The interpreter is at its best with a memory that has no fixed place."""
 
     def call(self, ctx: ExecContext, func: WasmFunc, args: tuple[Value, ...]) -> tuple[Value, ...]:
         """Call `func`. May suspend."""

@@ -9,6 +9,7 @@ any other, which may suspend: running it is left to whoever can.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import cast
 
 from .. import lean
@@ -19,7 +20,7 @@ from ..instances.budget import Budget
 from ..instances.exception import TagInst
 from ..instances.func import FuncInst, HostFunc, WasmFunc
 from ..instances.instance import Extern, Instance
-from ..instances.memory import MemInst
+from ..instances.memory import MemInst, Places
 from ..instances.objects import Objects
 from ..instances.shared import SharedMemInst, World
 from ..instances.small import DataInst, ElemInst, GlobalInst
@@ -39,16 +40,20 @@ class Prepared:
     start: FuncInst | None
 
 
-def instantiate(module: Module, imports: Imports, limits: Limits, prealloc: bool = True) -> Prepared:
+def instantiate(
+    module: Module, imports: Imports, limits: Limits, prealloc: bool = True, places: Places | None = None
+) -> Prepared:
     """Link, allocate and initialise. With `prealloc`, a shared memory has room for its maximum from the beginning.
 
     Raises UnlinkableError, LimitError (for both, nothing has happened) or Trap.
     """
-    instance = allocate(module, resolve(module, imports), limits, prealloc)
+    instance = allocate(module, resolve(module, imports), limits, prealloc, places)
     return Prepared(instance, initialise(instance))
 
 
-def allocate(module: Module, externs: Sequence[Extern], limits: Limits, prealloc: bool = True) -> Instance:
+def allocate(
+    module: Module, externs: Sequence[Extern], limits: Limits, prealloc: bool = True, places: Places | None = None
+) -> Instance:
     """An instance of `module`, `externs` being what `imports.resolve` gave; active segments are not copied yet.
 
     Raises LimitError.
@@ -57,11 +62,11 @@ def allocate(module: Module, externs: Sequence[Extern], limits: Limits, prealloc
     instance = Instance(module)
     for extern in externs:
         _add_import(instance, extern)
-    for code in decls.codes:
-        instance.funcs.append(WasmFunc(decls.functype(code.type_index), instance, code))
+    types = islice(module.env.funcs, module.imported_funcs, None)
+    instance.funcs += [WasmFunc(type_, instance, code) for type_, code in zip(types, decls.codes, strict=True)]
     for index in range(len(instance.tags), len(module.env.tags)):
         instance.tags.append(TagInst(module.env.tags[index], module.tag_name(index)))
-    _allocate_memories(instance, limits, prealloc)
+    _allocate_memories(instance, limits, prealloc, places)
     _allocate_tables(instance, limits)
     for global_ in decls.globals:
         instance.globals.append(GlobalInst(global_.type, evaluate(global_.init, instance)))
@@ -92,22 +97,24 @@ def _add_import(instance: Instance, extern: Extern) -> None:
             instance.tags.append(extern)
 
 
-def _allocate_memories(instance: Instance, limits: Limits, prealloc: bool) -> None:
+def _allocate_memories(instance: Instance, limits: Limits, prealloc: bool, places: Places | None) -> None:
     budget = Budget.of_memories(limits)
     instance.objects = Objects(budget)
     for memory in instance.module.decls.memories:
         try:
-            instance.memories.append(make_memory(memory.type, budget, prealloc))
+            instance.memories.append(make_memory(memory.type, budget, prealloc, places))
         except MemoryError:
             raise LimitError(f"linear memory: no room for {memory.type.min} pages") from None
     instance.mem = instance.memories[0] if instance.memories else None
 
 
-def make_memory(type_: MemoryType, budget: Budget, prealloc: bool = True) -> MemInst:
+def make_memory(
+    type_: MemoryType, budget: Budget, prealloc: bool = True, places: Places | None = None
+) -> MemInst:
     """A memory, shared where its type says so. Raises LimitError."""
     if type_.shared:
         return SharedMemInst.make(type_, budget, Cluster(), prealloc)
-    return MemInst.allocate(type_, budget)
+    return MemInst.allocate(type_, budget, None if places is None else places(type_))
 
 
 def share(instance: Instance) -> None:

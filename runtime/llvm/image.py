@@ -33,7 +33,7 @@ from .faults import MET
 from .frames import Row, addressed, frames, put, put_all, room_of
 from .helpers import SERVERS
 from .left import pack_left, unpack_left
-from .mirror import mirror_of, shared, type_number
+from .mirror import mirror_of, shared
 from .records import Records
 from .stack import floor
 from .support import SUPPORT, api_table
@@ -116,7 +116,6 @@ class Image:
 
     def _fill(self) -> None:
         words, layout, instance = self.words, self.base.layout, self.instance
-        env = instance.module.env
         words[abi.SPILL_START // 8] = SINK
         words[abi.TAILS // 8] = ctypes.addressof(self.base.tails)
         words[abi.API_TABLE // 8] = ctypes.addressof(_API)
@@ -130,27 +129,28 @@ class Image:
             if memory.shared and memory.machine is None:
                 use_machine(memory, processor())
             words[place] = region.cell_address
-        for place, type_ in enumerate(env.signatures, layout.types // 8):
-            words[place] = type_number(type_)
-        for place, address in enumerate(self.base.strangers, layout.strangers // 8):
-            words[place] = address
+        self._put_row(layout.types, self.base.numbers)
+        self._put_row(layout.strangers, self.base.strangers)
         self._fill_globals()
-        for place, address in enumerate(self.base.outs, layout.funcs // 8):
-            words[place] = address
+        installed = self.base.count
+        self._put_row(layout.funcs, self.base.codes)
         if self.ways is not None:
             words[abi.DESK // 8] = self.ways.address
         self.link_hosts()
         self.code.images.add(self)
-        for index, made in list(self.code.made.items()):
+        late = self.base.count != installed
+        for index in list(self.code.made if late else instance.doors):
+            made = self.code.made.get(index)
             if made is not None:
                 self.install(index, made)
         # Last, as its pictures name this image.
         instance.native = self
         for place, table in enumerate(instance.tables, layout.tables // 8):
             if table.elem is FUNCREF:
-                mirror = mirror_of(table)
-                mirror.changed(0, len(table.elems))
-                words[place] = mirror.address
+                words[place] = mirror_of(table).address
+
+    def _put_row(self, offset: int, row: ctypes.Array[ctypes.c_uint64]) -> None:
+        self.words[offset // 8 : offset // 8 + len(row)] = memoryview(row).cast("B").cast("Q")
 
     @property
     def guarded(self) -> bool:

@@ -13,6 +13,7 @@ from .capi.exports import served
 from .driver import Doors
 from .frames import Points, Row
 from .loader import Code, LoadError, load, tables
+from .mirror import type_number
 from .product import Order, Product
 from .support import COMMON, EXPORT, SUPPORT, THUNK, thunks
 
@@ -49,9 +50,15 @@ class Installed:
         self.support = tuple(dict.fromkeys([COMMON, *filter(None, self._keys), *self._called()]))
         #: By function index: the way in.
         self.enters: list[int] = []
-        #: What stands in for the code of a function, and for each type what calls one of another instance.
-        self.outs: list[int] = []
-        self.strangers: list[int] = []
+        #: As blocks have them: by function index its code, or what stands in for it; for each type what calls a
+        #: function of another instance; the numbers of types.
+        self.codes = (ctypes.c_uint64 * len(module.env.funcs))()
+        self.strangers = (ctypes.c_uint64 * len(module.env.types))()
+        self.numbers = (ctypes.c_uint64 * len(module.env.signatures))(*map(type_number, module.env.signatures))
+        #: By function index: what tables say of it.
+        self.entries = [type_number(type_) | index << 32 for index, type_ in enumerate(module.env.funcs)]
+        #: How often functions have got code.
+        self.count = 0
         #: By function index: the code that a tail call goes to.
         self.tails = (ctypes.c_uint64 * max(len(module.env.funcs), 1))()
         self._settle()
@@ -113,7 +120,8 @@ class Installed:
                 books.made.setdefault(index, None)
                 continue
             self._level[index] = order.level
-            books.made[index] = address
+            books.made[index] = self.codes[index] = address
+            self.count += 1
             self.tails[index] = code.symbols.get(f"t{index}", address) if code is not None else address
             for image in list(books.images):
                 image.install(index, address)
@@ -168,8 +176,8 @@ class Installed:
         self.enters = [way[0] for way in ways[:count]]
         numbers = [*range(count), *[abi.FROM_TABLE] * len(env.types)]
         self._thunks = thunks([(number, way[1]) for number, way in zip(numbers, ways, strict=True)])
-        self.outs = [self._thunks.start + THUNK * i for i in range(count)]
-        for index, out in enumerate(self.outs):
-            self.tails[index] = out
-        self.strangers = [self._thunks.start + THUNK * (count + i) for i in range(len(env.types))]
+        for index in range(count):
+            self.codes[index] = self.tails[index] = self._thunks.start + THUNK * index
+        for index in range(len(env.types)):
+            self.strangers[index] = self._thunks.start + THUNK * (count + index)
         self.ready = True

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import itertools
-import struct
 import threading
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, cast
 
 from ..instances.func import HostFunc, WasmFunc
 from ..instances.small import GlobalInst, SharedGlobal, share
@@ -16,8 +15,6 @@ from ..values import Value, f32_from_bits, f32_to_bits
 
 if TYPE_CHECKING:
     from .image import Image
-
-_ENTRY: Final = struct.Struct("<IIQ")
 
 _numbers: dict[FuncType, int] = {}
 _lock = threading.Lock()
@@ -42,6 +39,7 @@ class Mirror:
     def __init__(self, table: TableInst) -> None:
         self._table = table
         self._room = bytearray(16)
+        self._words = memoryview(self._room).cast("Q")
         self.cell = (ctypes.c_uint64 * 2)()
         self.changed(0, len(table.elems))
 
@@ -55,30 +53,37 @@ class Mirror:
         elems = self._table.elems
         if len(elems) != self.cell[1] or not self.cell[0]:
             self._resize(len(elems))
+        words = self._words
         for index in range(first, min(first + count, len(elems))):
             func = elems[index]
+            entry = owner = 0
             if isinstance(func, WasmFunc):
                 image = cast("Image | None", func.instance.native)
-                owner = 0 if image is None else image.address
-                _ENTRY.pack_into(self._room, 16 * index, type_number(func.type), func.code.index, owner)
+                if image is None:
+                    entry = type_number(func.type) | func.code.index << 32
+                else:
+                    entry, owner = image.base.entries[func.code.index], image.address
             elif isinstance(func, HostFunc):
-                _ENTRY.pack_into(self._room, 16 * index, type_number(func.type), 0, 0)
-            else:
-                _ENTRY.pack_into(self._room, 16 * index, 0, 0, 0)
+                entry = type_number(func.type)
+            words[2 * index] = entry
+            words[2 * index + 1] = owner
 
     def _resize(self, count: int) -> None:
         # A fresh buffer, since the old one's address has been handed out: its size is fixed as long as it lives.
         room = bytearray(16 * count + 16)
         room[: min(len(self._room), 16 * count)] = self._room[: 16 * count]
         self._room = room
+        self._words = memoryview(room).cast("Q")
         self._pinned = (ctypes.c_char * len(room)).from_buffer(room)
         self.cell[0] = ctypes.addressof(self._pinned)
         self.cell[1] = count
 
 
 def mirror_of(table: TableInst) -> Mirror:
-    """The mirror of a table, which gets one now if it has none."""
-    if not isinstance(table.watch, Mirror):
+    """The mirror of a table, as of now: instances may have got a block since it was last looked at."""
+    if isinstance(table.watch, Mirror):
+        table.watch.changed(0, len(table.elems))
+    else:
         table.watch = Mirror(table)
     return table.watch
 

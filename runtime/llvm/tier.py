@@ -16,6 +16,7 @@ from ..exec.tier import Tier
 from ..instances.exception import WasmException
 from ..instances.func import WasmFunc
 from ..instances.instance import Instance
+from ..instances.region import guarded, reserve
 from ..log import Log
 from ..module import Module
 from ..values import Value, default
@@ -23,6 +24,8 @@ from .code import Heat, Maker, ModuleCode
 from .left import MAX_CELLS, MAX_FRAMES
 
 if TYPE_CHECKING:
+    from ..instances.memory import Places, Reserve
+    from ..types import MemoryType
     from .cache import Cache
     from .image import Image
     from .product import Order
@@ -30,6 +33,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 log = Log(__name__)
 _making = threading.Lock()
+
+#: Bytes from which on a memory is large: one page is copied faster than addresses are found for it.
+_LARGE: Final = 1 << 18
 
 #: Says by a function's index whether it is to have machine code.
 Only: TypeAlias = Callable[[int], bool]
@@ -181,6 +187,21 @@ class NativeTier:
         from .capi.kind import quick
 
         return quick(kind)
+
+    def places(self, module: Module) -> Places | None:
+        """Where there is machine code already, a large memory settles at once: it would have to be copied when the
+        first of it runs."""
+        code = module.compiled.get(self._keys[self.guard])
+        if not isinstance(code, ModuleCode) or code.installed is None:
+            return None
+        guard = code.guard()
+
+        def place(type_: MemoryType) -> Reserve | None:
+            if type_.min * type_.page < _LARGE:
+                return None
+            return guard.reserve if guard is not None and guarded(type_) else reserve
+
+        return place
 
     # Its parts ----------------------------------------------------------------------------------------------------
 

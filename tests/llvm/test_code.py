@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime import Engine, EngineConfig, Module
+from runtime import Engine, EngineConfig, Module, Trap
 from runtime.features import Feature
 from runtime.instr.index import BY_NAME
 from runtime.instr.model import Immediate
@@ -176,6 +176,42 @@ def test_the_configuration_chooses() -> None:
     """`tier` names the tier."""
     assert isinstance(Engine(EngineConfig(tier="native")).tier, NativeTier)
     assert isinstance(Engine(EngineConfig(tier="interpreter")).tier, Interpreter)
+
+
+LARGE = """
+  (memory (export "memory") 4 6) (table 3 funcref) (elem (i32.const 1) $a $b)
+  (data (i32.const 7) "seven") (data (i32.const 262140) "last")
+  (type $t (func (result i32)))
+  (func $a (result i32) (i32.load8_u (i32.const 7)))
+  (func $b (result i32) (i32.load8_u (i32.const 262143)))
+  (func (export "of") (param i32) (result i32) (call_indirect (type $t) (local.get 0)))
+  (func (export "put") (param i32) (i32.store8 (local.get 0) (i32.const 1)))
+  (func (export "grow") (param i32) (result i32) (memory.grow (local.get 0)))"""
+
+
+@needs_native
+def test_a_large_memory_has_its_place_from_the_beginning_once_there_is_code() -> None:
+    """The second instance's memory isn't copied when its code first runs, and begins with the same bytes (spec
+    4.5.4): nothing is left of the first one's."""
+    module, using = text(LARGE), engine()
+    first = Native(module, using=using)
+    begin = bytes(first.instance.memories[0].data)
+    assert first.instance.memories[0].region is None
+    _try_large(first)
+    second = Native(module, using=using)
+    assert bytes(second.instance.memories[0].data) == begin
+    region = second.instance.memories[0].region
+    _try_large(second)
+    assert region is not None
+    assert second.instance.memories[0].region is region
+
+
+def _try_large(guest: Native) -> None:
+    assert (guest.call("of", 1), guest.call("of", 2)) == (ord("s"), ord("t"))
+    with pytest.raises(Trap):
+        guest.call("put", 4 << 16)
+    assert [guest.call("grow", n) for n in (3, 2, 1)] == [-1, 4, -1]
+    guest.call("put", (6 << 16) - 1)
 
 
 @needs_native

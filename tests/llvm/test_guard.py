@@ -272,3 +272,23 @@ def test_no_signal_is_touched_unasked_and_kept_code_needs_no_llvm(kept: list[str
     """Without `signals=True` no handler is installed; and the handler is kept as other code is."""
     run(kept, SAME)
     run(kept, QUIET)
+
+
+LARGE = """
+from tests.support.build import wat
+data = wat("(module (memory (export \\"memory\\") 4 6) (data (i32.const 7) \\"seven\\")"
+    " (func (export \\"load\\") (param i32) (result i32) (i32.load8_u (local.get 0))))")
+made = Module.load(data)
+class Module:
+    load = staticmethod(lambda data: made)
+Guest().call("load", 7)
+guest = Guest()
+assert guest.memory.region.guarded
+assert guest.call("load", 7) == ord("s")
+assert guest.trap("load", 4 << 16)[0] == "OUT_OF_BOUNDS_MEMORY"
+"""
+
+
+def test_a_large_memory_has_guard_pages_from_the_beginning_once_there_is_code(kept: list[str]) -> None:
+    """A place that is found when the instance is made has what its module's code counts on."""
+    run(kept, LARGE)

@@ -185,7 +185,7 @@ def test_limits_hold_at_allocation() -> None:
 def test_a_memory_that_the_host_cannot_give_is_a_limit_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """Running out of the host's memory is an error of ours, not a crash."""
 
-    def refuse(type_: MemoryType, budget: Budget) -> MemInst:
+    def refuse(*given: object) -> MemInst:
         raise MemoryError
 
     monkeypatch.setattr(MemInst, "allocate", refuse)
