@@ -34,12 +34,13 @@ def _poll(image: Image, immediate: int) -> bool | None:
     stack = image.slot(0)
     found = check(ctx.requests) if ctx.requests.word[0] else None
     if found is None:
-        better, image.better = image.better, False
+        better, image.better = image.better and not ctx.hosts, False
+        crowded = image.crowded()
         image.listen()
-        # The run loop takes each frame to the best code that there is for it. A host function that waits beneath would
-        # have to be entered again for that. At the end of the stack, though not of the limits, the run loop goes on
-        # from here, with the stack empty.
-        if not (better and not ctx.hosts) and not 0 < stack < image.limit:
+        # The run loop takes each frame to the best code that there is for it, with the references that it needs. A host
+        # function that waits beneath has to be entered again for that, which better code isn't worth. At the end of the
+        # stack, though not of the limits, the run loop goes on from here, with the stack empty.
+        if not better and not crowded and not 0 < stack < image.limit:
             return None
     leave(ctx, found)
     image.make_room()

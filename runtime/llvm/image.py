@@ -53,6 +53,9 @@ _RESTORE: Final = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctyp
     ("PyErr_Restore", ctypes.pythonapi)
 )
 _API: Final = api_table()
+#: References that code may come by before it leaves the stack for once, so that those without use can go: some
+#: megabytes of them, and seldom enough that it costs nothing.
+_REFS: Final = 1 << 14
 
 
 def _way_in(address: int, keep: bool) -> Enter:
@@ -97,6 +100,8 @@ class Image:
         self._drained: list[bytes] = []
         #: Objects that code may have references to, by their address.
         self.refs: dict[int, object] = {}
+        #: How many of them there may be before running code is left so that those without use can go.
+        self._most = _REFS
         self.points = self.base.points
         self._ctx: ExecContext | None = None
         #: What was left of its limits when the code that is running was entered.
@@ -241,6 +246,14 @@ class Image:
         """Have running code look at its next check point, whether there are requests or not. From any thread."""
         self.cell.value = abi.ASK
 
+    def crowded(self) -> bool:
+        """Whether code has come by so many references that it is to leave the stack: records say which of them are in
+        use, the others are let go. True once; where that can't be done now, there may be twice as many next time."""
+        if len(self.refs) <= self._most:
+            return False
+        self._most = 2 * len(self.refs)
+        return True
+
     def lasts(self) -> None:
         """Code has been running for a while."""
         self.code.upgrade()
@@ -271,7 +284,10 @@ class Image:
         """A request of machine code: its number, and above 8 bits its immediate."""
         if self._ctx is None and self.ways is not None and self.ways.called:
             self.ways.board()
-        return SERVERS[what & 0xFF](self, what >> 8)
+        found = SERVERS[what & 0xFF](self, what >> 8)
+        if len(self.refs) > self._most:
+            self.ring()
+        return found
 
     def run(self, ctx: ExecContext, func: WasmFunc, code: int, args: tuple[Value, ...]) -> tuple[Value, ...]:
         """Call `func`, whose code is at `code`. May suspend."""
@@ -281,8 +297,7 @@ class Image:
             self.enter(ctx, self.base.enters[func.code.index], code, self._room_address)
             return results.get(self.room, self.refs)
         finally:
-            if not self._busy and self.refs:
-                self.refs.clear()
+            self.settle()
 
     def resume(
         self, ctx: ExecContext, frame: WasmFrame, code: int, inbox: tuple[Value, ...] | None
@@ -302,13 +317,13 @@ class Image:
             return results.get(room, self.refs)
         finally:
             self.going[frame.pc] -= 1
-            if not self._busy and self.refs:
-                self.refs.clear()
+            self.settle()
 
     def settle(self) -> None:
         """Let references go, where no code is running that may have them."""
-        if not self._busy and self.refs:
+        if self.refs and not self._busy:
             self.refs.clear()
+            self._most = _REFS
 
     def enter(self, ctx: ExecContext, address: int, code: int, room: int) -> None:
         """Run code at `address`, with a room. Raises what made it leave the stack, if it did."""
@@ -383,8 +398,7 @@ class Image:
                 self._leave(ctx, given)
             return self.rows(type_)[1].get(self.room, self.refs)
         finally:
-            if self.refs:
-                self.refs.clear()
+            self.settle()
 
     def make_room(self) -> None:
         """Frames are going to leave records: have an area for them, so that they need not ask."""

@@ -43,15 +43,13 @@ from ..features import Feature
 from ..instr.index import BY_NAME
 from ..instr.legacy import CATCH, CATCH_ALL, DELEGATE, RETHROW, TRY
 from ..instr.model import Catch, Immediate, Instr, Op
-from ..types import EXN, EXNREF, FuncType, ValType
+from ..types import EXNREF, FuncType, ValType
 from .env import Env
 
 _BLOCK, _END, _BR = (BY_NAME[name] for name in ("block", "end", "br"))
 _TRY_TABLE, _THROW_REF = BY_NAME["try_table"], BY_NAME["throw_ref"]
 _GET, _SET = BY_NAME["local.get"], BY_NAME["local.set"]
 _OPENING = {BY_NAME[name] for name in ("block", "loop", "if")}
-#: What a clause that hands the exception on puts behind its values.
-_CAUGHT = EXN.ref(False)
 
 
 @lean.define(eq=False)
@@ -225,7 +223,7 @@ class _Rewriter:
         self.open.append(frame)
         frame.type = type_
         if frame.named:
-            frame.within = self.enter(_BLOCK, FuncType(type_.params, (_CAUGHT,)))
+            frame.within = self.enter(_BLOCK, FuncType(type_.params, (EXNREF,)))
             self.enter(_BLOCK, type_)
         frame.label = self.depth
 
@@ -264,7 +262,7 @@ def _try(w: _Rewriter, row: Instr, immediate: Any) -> None:
     catches: list[Catch] = []
     for place, clause in reversed(list(enumerate(frame.clauses))):
         kept = clause.local is not None
-        w.enter(_BLOCK, FuncType(type_.params, (*w.carried(clause), _CAUGHT) if kept else w.carried(clause)))
+        w.enter(_BLOCK, FuncType(type_.params, (*w.carried(clause), EXNREF) if kept else w.carried(clause)))
         catches.insert(0, Catch(clause.tag, kept, place))
     if catches:
         w.enter(_TRY_TABLE, (immediate, tuple(catches)))

@@ -7,6 +7,7 @@ import pytest
 from runtime import Engine, EngineConfig, Every, Outcome
 from runtime.llvm.abi import BlockLayout
 from runtime.llvm.function import emit
+from runtime.llvm.image import Image
 from tests.runtime.test_exceptions import WORK
 from tests.support.guests import resume_all
 from tests.support.hosts import Call, Results, host, imports
@@ -78,3 +79,42 @@ def test_every_function_with_exceptions_is_compiled(source: str) -> None:
     module = text(source)
     for code in module.decls.codes:
         assert emit(BlockLayout(module), code.index).text
+
+
+#: Catches `n` exceptions one after the other, keeping one in a local and one in a frame beneath, and has `look` called.
+MANY = """(import "h" "look" (func $look)) (tag $e (param i64))
+    (func $all (param $n i64) (result i64) (local $sum i64) (local $last exnref)
+      (loop $l
+        (block $h (result i64 exnref) (try_table (catch_ref $e $h) (throw $e (local.get $n))) unreachable)
+        (local.set $last)
+        (local.set $sum (i64.add (local.get $sum)))
+        (br_if $l (i64.ne (i64.const 0) (local.tee $n (i64.sub (local.get $n) (i64.const 1))))))
+      (call $look)
+      (block $h (result i64) (try_table (catch $e $h) (throw_ref (local.get $last))) unreachable)
+      (i64.mul (i64.const 1000))
+      (i64.add (local.get $sum)))
+    (func (export "f") (param $n i64) (result i64) (local $kept exnref)
+      (block $h (result i64 exnref) (try_table (catch_ref $e $h) (throw $e (i64.const 7))) unreachable)
+      (local.set $kept) drop
+      (call $all (local.get $n))
+      (block $h (result i64) (try_table (catch $e $h) (throw_ref (local.get $kept))) unreachable)
+      (i64.add))"""
+
+
+def test_exceptions_that_nobody_has_are_let_go() -> None:
+    """What a guest throws and catches for as long as it runs takes no more and more memory; what it keeps, in whichever
+    frame, is the same afterwards."""
+    counts: list[int] = []
+
+    @host("h", "look", "->")
+    def look(call: Call) -> Results:
+        image = guest.instance.native
+        assert isinstance(image, Image)
+        counts.append(len(image.refs))
+        return ()
+
+    guest = Native(text(MANY), imports(look))
+    n = 60_000
+    assert guest.call("f", n) == n * (n + 1) // 2 + 1000 + 7
+    assert len(counts) == 1
+    assert 0 < counts[0] < 20_000

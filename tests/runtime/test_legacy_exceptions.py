@@ -17,10 +17,11 @@ from runtime import (
     WasmException,
     control,
 )
+from runtime.engine import interpreted
 from runtime.features import AVAILABLE, WASM_3_0, Feature
 from tests.support.build import BuildError, run_tool, wasm_tools, wat
 from tests.support.guests import Guest, reload, resume_all
-from tests.support.native import TIERS, Tier
+from tests.support.native import TIERS, Tier, needs_native
 from tests.support.raw import CODE, FUNC, ONE_TYPE, TYPE, module, one_body, section, sized
 
 _TAG = 13
@@ -294,3 +295,10 @@ def test_many_clauses_and_deep_tries_end() -> None:
     )  # fmt: skip
     with pytest.raises(InvalidError, match="nested more than"):
         Module.load(tagged)
+
+
+@needs_native
+@pytest.mark.parametrize("text", [text for text, _ in GUESTS.values()], ids=GUESTS)
+def test_rewritten_functions_have_machine_code(text: str) -> None:
+    """What is put in is nothing that only the interpreter knows."""
+    assert interpreted(Module.load(wat(f"(module {HEAD} {text})"))) == {}
