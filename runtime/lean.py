@@ -2,7 +2,7 @@
 
 `attrs` and `dataclasses` write and compile the methods of a class when it is defined. There are two hundred classes
 here, of which a short program uses a quarter, and the compiling was half of the time that `import hostsdk` took. Here a
-class shares its methods with all others but for `__init__`, which is compiled when the first object is made.
+class shares its methods with all others but for `__init__`, which is compiled when some objects have been made.
 
 Fields are described as `attrs` does it, so that `attrs.evolve`, `attrs.asdict` and `attrs.fields` work. Unlike there,
 the parameter for a field has the field's name, underscore and all.
@@ -30,6 +30,8 @@ class _Nothing:
 
 #: Stands for "no default" and "not given".
 NOTHING: Final = _Nothing()
+#: Objects of a class that are made without an `__init__` of its own.
+_FEW: Final = 16
 #: Names that a class with slots gets anew.
 _OF_THE_DICT: Final = ("__dict__", "__weakref__")
 
@@ -238,17 +240,15 @@ def _with_slots(cls: C, own: list[Field], added: dict[str, object]) -> C:
     body |= added
     body |= {"__slots__": tuple(names), "__qualname__": cls.__qualname__}
     new: C = type(cls)(cls.__name__, cls.__bases__, body)
-    for value in body.values():
-        _adopt(value, cls, new)
+    for value in cls.__dict__.values():
+        function = value
+        if not isinstance(value, FunctionType):
+            function = getattr(value, "__func__", getattr(value, "fget", None))
+        if isinstance(function, FunctionType) and function.__closure__ is not None:
+            # A method with `super()` holds the class that it was written in: let it be the new one.
+            for cell in function.__closure__:
+                _replace_in(cell, cls, new)
     return new
-
-
-def _adopt(value: object, old: type, new: type) -> None:
-    """A method with `super()` holds the class that it was written in: let it be the new one."""
-    function = getattr(value, "__func__", getattr(value, "fget", value))
-    if isinstance(function, FunctionType):
-        for cell in function.__closure__ or ():
-            _replace_in(cell, old, new)
 
 
 def _replace_in(cell: CellType, old: type, new: type) -> None:
@@ -260,14 +260,53 @@ def _replace_in(cell: CellType, old: type, new: type) -> None:
 
 
 def _first_init(cls: type, fields: tuple[Field, ...], unchanging: bool) -> Callable[..., None]:
-    """An `__init__` that puts the real one into its place."""
+    """An `__init__` that serves for the first objects, and then puts the real one into its place: compiling that takes
+    as long as filling twenty objects without."""
+    begun: list[None] = []
+    fill = object.__setattr__ if unchanging else setattr
 
     def first(self: object, *args: Any, **kwargs: Any) -> None:
+        begun.append(None)
+        if len(begun) <= _FEW and _filled(self, fields, fill, args, kwargs):
+            return
         made = _compiled(cls, fields, unchanging)
         cls.__init__ = made  # type: ignore[misc]  # that's what it is for
         made(self, *args, **kwargs)
 
     return first
+
+
+def _filled(
+    self: Any,
+    fields: tuple[Field, ...],
+    fill: Callable[[Any, str, object], None],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> bool:
+    """Do what the real `__init__` does; False where that is to say what is wrong with the arguments."""
+    places = [each.name for each in fields if each.init and not each.kw_only]
+    given = dict(zip(places, args, strict=False))
+    if len(args) > len(places) or given.keys() & kwargs.keys():
+        return False
+    given |= kwargs
+    for each in fields:
+        value = given.pop(each.name, NOTHING) if each.init else NOTHING
+        if value is NOTHING:
+            factory = each.factory
+            if factory is not None:
+                value = factory.make(self) if isinstance(factory, OfSelf) else factory()
+            elif each.default is not NOTHING:
+                value = each.default
+            elif each.init:
+                return False
+            else:
+                continue
+        fill(self, each.name, value)
+    if given:
+        return False
+    if hasattr(self, "__post_init__"):
+        self.__post_init__()
+    return True
 
 
 def _compiled(cls: type, fields: tuple[Field, ...], unchanging: bool) -> Callable[..., None]:

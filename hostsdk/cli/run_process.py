@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import signal
 import sys
@@ -206,6 +207,9 @@ class _Job:
 
     def _hosts(self, module: Module, open_: ExitStack) -> list[HostModule[Any]]:
         """The host modules that were asked for, and WASI where the module imports it and none of them stands for it."""
+        # What has been imported stays: the collector needn't look through it during the run, or at its end.
+        gc.freeze()
+        gc.enable()
         hosts = [_host(name) for name in self.plan.hosts]
         wanted = {name for name, _, _ in module.imports} - {host.name for host in hosts}
         if _WASI in wanted or _OLD_WASI in wanted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 
@@ -14,6 +15,7 @@ def start() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     match sys.argv[1:]:
         case ["run", file, *args] if not file.startswith("-"):
+            gc.disable()  # until the run begins: importing makes hardly any garbage
             from .run_plan import Plan
             from .run_process import run
 
