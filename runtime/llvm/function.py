@@ -118,8 +118,6 @@ def _go_on(e: Emitter) -> int:
     inside = [block for at, block in e.side.blocks.items() if at < point.index < block.end]
     for block in sorted(inside, key=lambda block: block.start):
         loop = block.kind == "loop"
-        if block.kind not in ("block", "loop", "if"):
-            raise Unsupported(block.kind)
         types = tuple(map(abi.ir_type, block.params if loop else block.results))
         e.labels.append(Label(block, e.name(), types, before=e.locals[:], begun=loop))
     return start

@@ -9,9 +9,10 @@ from runtime.llvm.abi import BlockLayout
 from runtime.llvm.function import emit
 from runtime.llvm.image import Image
 from tests.runtime.test_exceptions import WORK
+from tests.runtime.test_legacy_exceptions import GUESTS, HEAD
 from tests.support.guests import resume_all
 from tests.support.hosts import Call, Results, host, imports
-from tests.support.native import Native, engine, native_only, needs_native, text
+from tests.support.native import EAGER, Native, code_of, engine, native_only, needs_native, text
 
 pytestmark = needs_native
 
@@ -79,6 +80,21 @@ def test_every_function_with_exceptions_is_compiled(source: str) -> None:
     module = text(source)
     for code in module.decls.codes:
         assert emit(BlockLayout(module), code.index).text
+
+
+@pytest.mark.parametrize("every", [1, 2, 3, 5])
+@pytest.mark.parametrize(
+    ("source", "name", "args"),
+    [(WORK, "f", (11,)), *[(HEAD + legacy, "f", (k,)) for legacy, _ in GUESTS.values() for k in (1, 2)]],
+    ids=["work", *[f"{name} {k}" for name in GUESTS for k in (1, 2)]],
+)
+def test_machine_code_goes_on_inside_of_a_try(source: str, name: str, args: tuple[int, ...], every: int) -> None:
+    """BEHAVIOURS 16: a record of a frame that stands in a `try_table`, in a loop there or in a call, is gone on with in
+    machine code, which catches what is thrown from then on."""
+    expected = Native(text(source), using=Engine(EngineConfig(tier="interpreter"))).outcome(name, *args)
+    guest = Native(text(source), using=engine(policy=EAGER), injector=Every(every))
+    assert guest.outcome(name, *args) == expected
+    assert None not in code_of(guest).points.values()
 
 
 #: Catches `n` exceptions one after the other, keeping one in a local and one in a frame beneath, and has `look` called.
