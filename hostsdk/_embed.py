@@ -6,12 +6,13 @@ import os
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Self, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, cast
 
 from ._annotations import Place, guest_type
 from ._binding import Binding
 from ._engine import (
     ByType,
+    Clock,
     Counters,
     Engine,
     ExitRequested,
@@ -29,7 +30,6 @@ from ._engine import (
     Store,
     Table,
     TagInst,
-    TagType,
     Unfinished,
     WasmError,
     WasmException,
@@ -39,6 +39,7 @@ from ._engine import (
     control,
     render,
     run_through,
+    unshare,
 )
 from ._engine import Returned as RuntimeReturned
 from ._errors import MissingExport
@@ -54,6 +55,9 @@ from ._resource_kinds import load_resources
 from ._resources import ResourceTable
 from ._trace import Trace, implied
 from ._types import Argument, FuncRef, P, W, Wasm
+
+if TYPE_CHECKING:
+    from ._engine import snapshot
 
 #: What an import may be given as: another instance's exports, or the like by name.
 Imports: TypeAlias = Mapping[str, Mapping[str, object]]
@@ -428,6 +432,8 @@ class Instance:
             _attempt(errors, partial(control.drop, context))
         if self._sharing is not None:
             self._bindings.clear()
+            if raw is not None:
+                unshare(raw)
         else:
             _attempt(errors, self.resources.close_all)
         for binding in reversed(self._bindings):
@@ -468,28 +474,37 @@ class Instance:
         from ._engine import snapshot  # few guests are loaded
 
         self = cls.__new__(cls)
+        try:
+            self._begin(modules[0], hosts, limits or _LIMITS, engine, trace)
+            home = self._home()
+            restored = snapshot.load(data, {m.hash: m._raw for m in modules}, home.hosts, home.store, home.tags)
+            if not isinstance(restored.extra, dict) or "hosts" not in restored.extra:
+                raise SnapshotError("this is a snapshot of a process: Process.load goes on with it")
+            self._linked(restored.instances[0])
+            self._load_hosts(restored.extra, self._store.engine.config.clock)
+        except BaseException:
+            self.close()
+            raise
+        return self, restored
+
+    def _home(self) -> snapshot.Home:
+        """What an execution of this instance, which has begun, is restored into."""
+        from ._engine import snapshot
 
         def find(module: str, name: str, type_: FuncType) -> HostFunc | None:
             bound = self._functions.find(module, name, type_)
             return None if bound is None else bound.func
 
-        def find_tag(module: str, name: str, type_: TagType) -> TagInst | None:
-            return self._tags.get((module, name))
+        return snapshot.Home(self._store, find, lambda module, name, type_: self._tags.get((module, name)))
 
-        try:
-            self._begin(modules[0], hosts, limits or _LIMITS, engine, trace)
-            restored = snapshot.load(data, {m.hash: m._raw for m in modules}, find, self._store, find_tag)
-            self._linked(restored.instances[0])
-            for binding in self._bindings:
-                module, name = binding.module, binding.module.name
-                if module.load_hook is not None and name in restored.extra["hosts"]:
-                    module.close_state(binding.state)
-                    binding.state = module.load_state(restored.extra["hosts"][name], self._store.engine.config.clock)
-            load_resources(self.resources, restored.extra["resources"], self._bindings)
-        except BaseException:
-            self.close()
-            raise
-        return self, restored
+    def _load_hosts(self, extra: Any, clock: Clock) -> None:
+        """Make the host modules' states and the resources again that were saved."""
+        for binding in self._bindings:
+            module, name = binding.module, binding.module.name
+            if module.load_hook is not None and name in extra["hosts"]:
+                module.close_state(binding.state)
+                binding.state = module.load_state(extra["hosts"][name], clock)
+        load_resources(self.resources, extra["resources"], self._bindings)
 
 
 def _in_loop() -> Callable[..., Awaitable[Any]]:

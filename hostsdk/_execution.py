@@ -219,14 +219,17 @@ class Execution:
         `Instance`. The format is not hardened yet against data made to do harm: say `trusted=True` for data of your
         own. Raises SnapshotError and UnlinkableError, naming what is missing; nothing has been entered then.
         """
-        if not trusted:
-            raise SnapshotError(
-                "a snapshot decides what a guest's memory holds: load(…, trusted=True) for your own data"
-            )
+        require_trust(trusted)
         modules = [module] if not isinstance(module, Sequence) else module
         instance, restored = cls._adopt(data, modules, hosts, limits, engine, trace)
         extra = restored.extra
         return cls(instance, extra["name"], tuple(map(_argument, extra["args"])), restored.ctx)
+
+
+def require_trust(trusted: bool) -> None:
+    """Raises SnapshotError unless whoever loads data says that it is its own."""
+    if not trusted:
+        raise SnapshotError("a snapshot decides what a guest's memory holds: load(…, trusted=True) for your own data")
 
 
 def _plain(argument: object) -> object:

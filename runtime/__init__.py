@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from .exec.frames import HostFrame, WasmFrame
     from .exec.host import call_back, check_interrupt, suspend, wait
     from .exec.inject import At, Every, Injector, Never, Randomly
-    from .exec.interrupt import Interrupt
+    from .exec.interrupt import Attachment, Interrupt
     from .exec.poll import Requests
     from .exec.restart import Entry, Record
     from .exec.shadow import restore_stack_pointer, stack_pointer
@@ -92,6 +92,7 @@ if TYPE_CHECKING:
     from .instantiation import Instantiation, begin_instantiation, instantiate
     from .limits import Limits, Total, Totals
     from .linking.imports import ByType
+    from .linking.instantiate import unshare
     from .log import Log
     from .module import Module
     from .store import Store
@@ -170,6 +171,7 @@ __all__ = [
     "Alarm",
     "Array",
     "At",
+    "Attachment",
     "Bell",
     "Budget",
     "ByType",
@@ -321,6 +323,7 @@ __all__ = [
     "trace_of",
     "type_matches",
     "types_match",
+    "unshare",
     "value_in",
     "value_out",
     "wait",
@@ -348,7 +351,7 @@ if not TYPE_CHECKING:
             ".exec.frames": "HostFrame WasmFrame",
             ".exec.host": "call_back check_interrupt suspend wait",
             ".exec.inject": "At Every Injector Never Randomly",
-            ".exec.interrupt": "Interrupt",
+            ".exec.interrupt": "Attachment Interrupt",
             ".exec.poll": "Requests",
             ".exec.restart": "Entry Record",
             ".exec.shadow": "restore_stack_pointer stack_pointer",
@@ -372,6 +375,7 @@ if not TYPE_CHECKING:
             ".instantiation": "Instantiation begin_instantiation instantiate",
             ".limits": "Limits Total Totals",
             ".linking.imports": "ByType",
+            ".linking.instantiate": "unshare",
             ".log": "Log",
             ".module": "Module",
             ".store": "Store",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-from .._engine import Failed
+from .._engine import Clock, Failed
 from .._execution import Execution
 from .._outcomes import Outcome
 from .._threads import GuestThread, ProcessResult
@@ -27,6 +27,11 @@ class GreenThreads:
     def __init__(self, scheduler: Scheduler | None = None) -> None:
         self._given = scheduler
         self._scheduler = scheduler
+
+    @property
+    def clock(self) -> Clock | None:
+        """What deadlines are on, where that is not the engine's clock."""
+        return None if self._given is None else self._given.clock
 
     def run(self, thread: GuestThread) -> None:
         """Run the main thread and all others until none is left."""
@@ -71,5 +76,6 @@ class GreenThreads:
             raise RuntimeError("nobody runs the threads")
         process = thread.process
         task = Task(f"{thread.name} of thread {thread.tid}", 0, scheduler, begin)
+        task._kept = process._rests is not None
         scheduler._admit(task, process._left(), process._interrupt)
         task.future().add_done_callback(lambda _: ended(task))

@@ -472,14 +472,15 @@ class Scheduler:
             self._end(task, value)
 
     def _stopped(self, task: Task, outcome: Suspended) -> None:
-        """Nobody will go on with it: what a plain call would raise, with the cleanup."""
+        """What a plain call would raise, with the cleanup where nobody will go on with it."""
         execution = task.execution
         if execution is None:
             raise StateError(f"{task.name} has not begun")
         execution._note(outcome)
         error: BaseException | Stop = Stop(execution, outcome.reason, Moment(execution))
         try:
-            execution.drop()
+            if not task._kept:
+                execution.drop()
         except BaseException as other:  # a cleanup's own
             error = other
             if not isinstance(other, Exception):

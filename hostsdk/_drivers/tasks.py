@@ -71,6 +71,8 @@ class Task:
     _deadline: float | None = None
     _interrupt: Any = None
     _cancelled: bool = False
+    #: Whoever made it goes on with the call that an interrupt or a time limit has stopped: it isn't dropped.
+    _kept: bool = False
     #: In the run queue; told of its interrupt and time limit.
     _queued: bool = False
     _attended: bool = False

@@ -104,6 +104,17 @@ class Wait:
         if isinstance(live, _Live):
             memory.waiters.leave(live.waiter)
 
+    def rejoin(self, frame: HostFrame) -> bool:
+        """Give a wait that was restored its place in the line, behind those who have one; whether it waits at all.
+        Raises what a wait raises that no memory can be told for."""
+        if frame.record is None or len(frame.record.entries) != 1:
+            return False
+        [entry] = frame.record.entries
+        if not entry.pending or isinstance(entry.live, _Live):
+            return False
+        memory, address, _, _ = self._given(frame.caller, frame.args)
+        return self._join(memory, address, None, entry) is not None
+
     def _given(self, caller: Instance | None, args: tuple[Value, ...]) -> tuple[SharedMemInst, int, int, int]:
         index, address, expected, nanoseconds = cast("tuple[int, int, int, int]", args)
         if caller is None:
@@ -155,6 +166,15 @@ def _wait(ctx: ExecContext, memory: SharedMemInst, entry: Entry, live: _Live | N
 _TYPE: Final = FuncType((I32, I64, I64, I64), (I32,))
 #: By width in bytes.
 WAITS: Final[dict[int, HostFunc]] = {width: HostFunc(_TYPE, Wait(width)) for width in (4, 8)}
+
+
+def waiter_of(frame: HostFrame) -> Waiter | None:
+    """The place in a line that a host frame has; None for one that is no wait, or waits no more."""
+    record = frame.record
+    if not isinstance(frame.func.code, Wait) or record is None or not record.entries:
+        return None
+    live = record.entries[0].live
+    return live.waiter if isinstance(live, _Live) and not live.waiter.notified else None
 
 
 def builtin(module: str, name: str, type_: FuncType) -> HostFunc | None:

@@ -62,6 +62,11 @@ class Waiters:
                 waiter.tell()
             return len(told)
 
+    def in_order(self) -> list[Waiter]:
+        """All who wait, those of each address in the order of their arrival."""
+        with self._lock:
+            return [waiter for queue in self._queues.values() for waiter in queue]
+
     def __len__(self) -> int:
         with self._lock:
             return sum(map(len, self._queues.values()))

@@ -128,6 +128,13 @@ def share(instance: Instance) -> None:
     instance.worlds = tuple(worlds)
 
 
+def unshare(instance: Instance) -> None:
+    """The instance will not run any more: its shared memories don't count it."""
+    for memory in instance.memories:
+        if isinstance(memory, SharedMemInst):
+            memory.users.discard(instance)
+
+
 def _allocate_tables(instance: Instance, limits: Limits) -> None:
     budget = Budget.of_tables(limits)
     for table in instance.module.decls.tables:

@@ -1,13 +1,18 @@
-"""Saving: a suspended execution, with all that it can reach, as bytes."""
+"""Saving: a suspended execution, or several that share memories, with all that they can reach, as bytes.
+
+Each of several has a *home*: its place among them, by which host functions and instances are told apart that belong to
+one of them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..errors import SnapshotError, Trap
+from ..exec.atomic import builtin, waiter_of
 from ..exec.context import ExecContext
-from ..exec.frames import Frame, WasmFrame
+from ..exec.frames import Frame, HostFrame, WasmFrame
 from ..exec.restart import Entry, Record
 from ..exec.state import State
 from ..instances.exception import ExnInst, TagInst, WasmException
@@ -25,11 +30,18 @@ from . import objects
 from .form import FORMAT, VERSION, dumps, packed
 from .types import TypeWriter
 
+#: The place of the execution to which a host function belongs.
+Home: TypeAlias = "Callable[[HostFunc], int | None]"
+
 
 class _World:
     """Everything that an execution can reach, numbered as it is found."""
 
-    def __init__(self) -> None:
+    def __init__(self, roots: Sequence[Instance | None], home: Home) -> None:
+        self.home = home
+        #: By the instances that are linked to one another, the first execution of theirs.
+        self._groups = {root.group.root(): n for n, root in reversed(list(enumerate(roots))) if root is not None}
+        self._alone = len(roots) == 1
         self.instances: list[Instance] = []
         self.memories: list[MemInst] = []
         self.tables: list[TableInst] = []
@@ -56,7 +68,8 @@ class _World:
         if isinstance(value, WasmFunc):
             return ["w", self.number(value.instance, self.instances), value.code.index]
         if isinstance(value, HostFunc):
-            return ["h", value.code.module, value.code.name, self.types.func(value.type)]
+            name, number = (value.code.module, value.code.name), self._home_of(value)
+            return ["h", *name, self.types.func(value.type), number]
         if isinstance(value, (Struct, Array)):
             return ["o", self.number(value, self.objects)]
         if isinstance(value, I31Int):
@@ -66,6 +79,19 @@ class _World:
         if type(value) in (bool, int, float, str, bytes):
             return ["x", packed(value)]
         raise SnapshotError(f"an external reference to a {type(value).__name__} can't be saved")
+
+    def _home_of(self, func: HostFunc) -> int:
+        """The home of a host function; the engine's own are at home everywhere."""
+        if self._alone or builtin(func.code.module, func.code.name, func.type) is func:
+            return 0
+        found = self.home(func)
+        if found is None:
+            raise SnapshotError(f"{func.name} belongs to an instance that is not saved, and can't be told from others")
+        return found
+
+    def home_of(self, instance: Instance) -> int:
+        """The home of an instance: that of the execution whose instance it is linked to, else the first."""
+        return self._groups.get(instance.group.root(), 0)
 
     def value(self, type_: ValType, value: Value) -> object:
         """A canonical value as data: bits for numbers."""
@@ -95,14 +121,38 @@ def save(ctx: ExecContext, root: Instance | None, extra: object = None) -> bytes
     Raises SnapshotError for an execution in another state, and naming what can't be saved; the execution is unchanged
     and can go on.
     """
-    if ctx.state not in (State.SUSPENDED, State.READY):
-        raise SnapshotError(f"an execution that is {ctx.state.value} can't be saved")
-    world = _World()
-    if root is not None:
-        world.number(root, world.instances)
+    return save_all([(ctx, root)], lambda func: 0, extra)
+
+
+def save_all(executions: Sequence[tuple[ExecContext, Instance | None]], home: Home, extra: object = None) -> bytes:
+    """Several executions that share memories, each with its embedder's instance, as bytes. None of them runs meanwhile.
+    `home` gives the place of the execution to which a host function belongs, None where it is none of theirs.
+
+    Raises what `save` raises.
+    """
+    for ctx, _ in executions:
+        if ctx.state not in (State.SUSPENDED, State.READY):
+            raise SnapshotError(f"an execution that is {ctx.state.value} can't be saved")
+    roots = [root for _, root in executions]
+    world = _World(roots, home)
+    for root in roots:
+        if root is not None:
+            world.number(root, world.instances)
     body: dict[str, object] = {
         "format": FORMAT,
         "version": VERSION,
+        "executions": [_execution(world, ctx) for ctx, _ in executions],
+        "roots": [None if root is None else world.number(root, world.instances) for root in roots],
+        "extra": packed(extra, world.ref),
+        **_describe(world),
+        "owners": _owners(world),
+        "waiting": _waiting(world, [ctx for ctx, _ in executions]),
+    }
+    return dumps(body)
+
+
+def _execution(world: _World, ctx: ExecContext) -> object:
+    return {
         "state": ctx.state.value,
         "reported": ctx.reported,
         "frames": [_frame(world, ctx, frame) for frame in ctx.frames],
@@ -114,11 +164,23 @@ def save(ctx: ExecContext, root: Instance | None, extra: object = None) -> bytes
             for instance, pointer in ctx.touched.items()
         ],
         "steps": None if ctx.requests.steps is None else ctx.requests.steps[0],
-        "extra": packed(extra, world.ref),
-        **_describe(world),
-        "owners": _owners(world),
     }
-    return dumps(body)
+
+
+def _waiting(world: _World, contexts: Sequence[ExecContext]) -> list[object]:
+    """Those who wait in memories, in the order of their arrival: numbers of executions, as an execution waits for one
+    thing at a time."""
+    numbers = {}
+    for number, ctx in enumerate(contexts):
+        innermost = ctx.frames[-1] if ctx.frames else None
+        waiter = waiter_of(innermost) if isinstance(innermost, HostFrame) else None
+        if waiter is not None:
+            numbers[id(waiter)] = number
+    found: list[object] = []
+    for memory in world.memories:
+        if isinstance(memory, SharedMemInst):
+            found += [numbers[id(w)] for w in memory.waiters.in_order() if id(w) in numbers]
+    return found
 
 
 def _describe(world: _World) -> dict[str, object]:
@@ -219,6 +281,7 @@ def _segment(world: _World, segment: ElemInst) -> object:
 def _instance(world: _World, instance: Instance) -> object:
     return {
         "module": world.number(instance.module, world.modules),
+        "home": world.home_of(instance),
         "funcs": [world.ref(f) for f in instance.funcs[: instance.module.imported_funcs]],
         "memories": [world.number(m, world.memories) for m in instance.memories],
         "tables": [world.number(t, world.tables) for t in instance.tables],

@@ -16,7 +16,7 @@ from ..instances.objects import REFERENCES
 from ..values import M64, Value, f64_from_bits, f64_to_bits
 
 FORMAT = "hostsdk snapshot"
-VERSION = 1
+VERSION = 2
 _ATOMS = (type(None), bool, int, float, str, bytes)
 
 

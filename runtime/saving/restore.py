@@ -1,4 +1,4 @@
-"""Restoring: what `capture.save` made becomes instances and an execution again.
+"""Restoring: what `capture` made becomes instances and executions again.
 
 Nothing of the data is believed: instances have what their modules declare, frames fit their check points and one
 another, values fit their types. Data that doesn't is corrupt, and nothing has been made of it then.
@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from .. import lean
 from ..declarations import ExternKind, Mode
 from ..errors import SnapshotError, Trap, UnlinkableError
-from ..exec.atomic import builtin
+from ..exec.atomic import Wait, builtin
+from ..exec.clock import Clock
+from ..exec.cluster import Cluster
 from ..exec.context import ExecContext
 from ..exec.frames import Frame, Frames, HostFrame, WasmFrame
 from ..exec.restart import Entry, Record
@@ -49,10 +51,29 @@ _ROOM = 1 << 28
 
 
 @lean.frozen
+class Home:
+    """What one execution is restored into: a store, and what finds the host functions and tags of its instances."""
+
+    store: Store
+    hosts: HostLookup
+    tags: TagLookup = lambda module, name, type_: None
+
+
+@lean.frozen
 class Restored:
     """What `load` rebuilt: the context, suspended as it was, its instances (the embedder's first), the owner's data."""
 
     ctx: ExecContext
+    instances: tuple[Instance, ...]
+    extra: Any
+
+
+@lean.frozen
+class RestoredAll:
+    """What `load_all` rebuilt: the contexts, each with the embedder's instance where there was one, all instances, and
+    the owner's data."""
+
+    executions: tuple[tuple[ExecContext, Instance | None], ...]
     instances: tuple[Instance, ...]
     extra: Any
 
@@ -70,9 +91,29 @@ def load(
     and where a host function is of a version that does not accept the record; UnlinkableError naming every host
     function and tag that is missing or of another type. Nothing has been entered then.
     """
-    body = loads(data, store.limits.memory + _ROOM)
+
+    def home(count: int) -> Sequence[Home]:
+        if count != 1:
+            raise SnapshotError(f"this is a snapshot of {count} executions, not of one")
+        return [Home(store, hosts, tags)]
+
+    restored = load_all(data, modules, home, store.limits.memory)
+    return Restored(restored.executions[0][0], restored.instances, restored.extra)
+
+
+def load_all(
+    data: bytes | bytearray | memoryview,
+    modules: Mapping[str, Module],
+    homes: Callable[[int], Sequence[Home]],
+    room: int,
+    clock: Clock | None = None,
+) -> RestoredAll:
+    """Rebuild what `save_all` made. `homes` gives a home for each of so many executions, or raises; they have the same
+    limits. The memories may take `room` bytes. Deadlines are on `clock`, the engine's if not given. Raises what `load`
+    raises."""
+    body = loads(data, room + _ROOM)
     try:
-        return _Restorer(body, modules, hosts, store, tags).run()
+        return _Restorer(body, modules, homes, clock).run()
     except (SnapshotError, UnlinkableError):
         raise
     except RecursionError:
@@ -85,14 +126,21 @@ class _Restorer:
     """One restore: instances first, without their contents, so that references find them."""
 
     def __init__(
-        self, body: dict[str, Any], modules: Mapping[str, Module], hosts: HostLookup, store: Store, tags: TagLookup
+        self,
+        body: dict[str, Any],
+        modules: Mapping[str, Module],
+        homes: Callable[[int], Sequence[Home]],
+        clock: Clock | None,
     ) -> None:
         self.body = body
-        self.hosts = hosts
-        self.tag_lookup = tags
-        self.store = store
+        self.saved = field(body, "executions", list)
+        self.homes = homes(len(self.saved))
+        if not self.homes:
+            raise corrupt("no execution")
+        self.store = self.homes[0].store
+        self.clock = clock or self.store.engine.config.clock
         self.missing: dict[tuple[str, str], None] = {}
-        self.found: dict[tuple[str, str, FuncType], HostFunc] = {}
+        self.found: dict[tuple[str, str, FuncType, int], HostFunc] = {}
         self.modules = [self._module(m, modules) for m in field(body, "modules", list)]
         self.instances = [
             Instance(pick(self.modules, field(i, "module", int), "module")) for i in field(body, "instances", list)
@@ -106,37 +154,69 @@ class _Restorer:
             raise SnapshotError(f"the snapshot needs the module {name or '(unnamed)'} with hash {hash_}")
         return found
 
-    def run(self) -> Restored:
+    def run(self) -> RestoredAll:
         saved = self.body["instances"]
         self.types = TypeReader(field(self.body, "types", list))
         for instance in self.instances:
             decls = instance.module.decls
             own = [WasmFunc(decls.functype(code.type_index), instance, code) for code in decls.codes]
             instance.funcs = [*[None] * instance.module.imported_funcs, *own]  # type: ignore[list-item]  # filled below
+        self.home = {
+            instance: pick(range(len(self.homes)), field(data, "home", int), "home")
+            for instance, data in zip(self.instances, saved, strict=True)
+        }
         for instance, data in zip(self.instances, saved, strict=True):
             count = instance.module.imported_funcs
             for index, ref in enumerate(same_length(field(data, "funcs", list), count, "imported functions")):
-                instance.funcs[index] = self._func(ref)  # type: ignore[assignment]  # None only with a name missing
+                instance.funcs[index] = self._func(ref, self.home[instance])  # type: ignore[assignment]  # None only with a name missing
         self._exceptions()
         self._stores()
-        frames = [self._frame(f) for f in field(self.body, "frames", list)]
-        call = None if field(self.body, "call", dict, type(None)) is None else self._call(self.body["call"])
+        begun = [self._begun(number, data) for number, data in enumerate(self.saved)]
         self._refuse_missing()
         for instance, data in zip(self.instances, saved, strict=True):
             check.links(instance)
             self._segments(instance, data)
             _exports(instance)
-        ctx = self._context(frames, call)
+        contexts = [
+            self._context(number, data, *each)
+            for number, (data, each) in enumerate(zip(self.saved, begun, strict=True))
+        ]
         for instance in self.instances:
             join_groups(instance)
             share(instance)
-        if ctx.state is State.SUSPENDED:
+        roots = same_length(field(self.body, "roots", list), len(contexts), "embedder's instances")
+        found = [None if number is None else pick(self.instances, number, "instance") for number in roots]
+        self._claim(contexts)
+        self._line_up(contexts)
+        for instance, home in self.home.items():
+            self.homes[home].store.instances.append(instance)
+        extra = unpacked(self.body.get("extra"), self._ref)
+        return RestoredAll(tuple(zip(contexts, found, strict=True)), tuple(self.instances), extra)
+
+    def _begun(self, home: int, data: Any) -> tuple[list[Frame], tuple[FuncInst, tuple[Value, ...]] | None]:
+        frames = [self._frame(f, home) for f in field(data, "frames", list)]
+        return frames, None if field(data, "call", dict, type(None)) is None else self._call(data["call"], home)
+
+    def _claim(self, contexts: Sequence[ExecContext]) -> None:
+        """Each execution has the groups of linked instances that it has come to, and no other has them."""
+        for ctx in contexts:
+            worlds: dict[Cluster, None] = {}
             for instance in ctx.touched:
                 active = instance.group.root().active
-                if ctx not in active:
+                if ctx.state is State.SUSPENDED and ctx not in active:
                     active.append(ctx)
-        self.store.instances += self.instances
-        return Restored(ctx, tuple(self.instances), unpacked(self.body.get("extra"), self._ref))
+                if active != [ctx] and len(contexts) > 1:
+                    raise corrupt("two executions in the same instance")
+                worlds |= dict.fromkeys(cast("tuple[Cluster, ...]", instance.worlds))
+            ctx.clusters = tuple(worlds)
+
+    def _line_up(self, contexts: Sequence[ExecContext]) -> None:
+        """Whoever waited in a memory waits there again, in the order of before."""
+        for number in field(self.body, "waiting", list):
+            if not _rejoin(pick(contexts, number, "execution")):
+                raise corrupt("an execution that waits in no memory")
+        if any(map(_rejoin, contexts)):
+            raise corrupt("an execution that has no place among those who wait")
 
     def _exceptions(self) -> None:
         """Objects, tags, and exceptions, whose values may refer to one another in any order."""
@@ -156,7 +236,7 @@ class _Restorer:
         name, module = field(data, "name", str), field(data, "module", str, type(None))
         if module is None:
             return TagInst(type_, name)
-        found = self.tag_lookup(module, name, type_)
+        found = self.homes[0].tags(module, name, type_)
         if found is None or found.type != type_:
             self.missing[module, name] = None
             return TagInst(type_, name, module)
@@ -174,7 +254,7 @@ class _Restorer:
             decls = instance.module.decls
             budget = Budget.of_memories(limits)
             instance.objects = Objects(budget)
-            instance.objects.shown = partial(Func, store=self.store)
+            instance.objects.shown = partial(Func, store=self.homes[self.home[instance]].store)
             _own(field(data, "memories", list), decls.imported(ExternKind.MEMORY), memories, budget)
             _own(field(data, "tables", list), decls.imported(ExternKind.TABLE), tables, Budget.of_tables(limits))
         made = [self._memory(m, memories.get(i)) for i, m in enumerate(field(self.body, "memories", list))]
@@ -248,8 +328,9 @@ class _Restorer:
 
     # Values --------------------------------------------------------------------------------------------------------
 
-    def _func(self, ref: Any) -> FuncInst | None:
-        """The function that a reference names; None for one of the host's that is missing, which is noted."""
+    def _func(self, ref: Any, home: int | None = None) -> FuncInst | None:
+        """The function that a reference names; None for one of the host's that is missing, which is noted. With a
+        `home`, one of the host's belongs there."""
         match ref:
             case ["w", number, index]:
                 instance = pick(self.instances, number, "instance")
@@ -257,18 +338,23 @@ class _Restorer:
                 if index < instance.module.imported_funcs:
                     raise corrupt("a function that is imported as its own")
                 return func
-            case ["h", str(module), str(name), type_]:
-                return self._host(module, name, self.types.func(type_))
+            case ["h", str(module), str(name), type_, number]:
+                pick(self.homes, number, "home")
+                wanted = self.types.func(type_)
+                own = builtin(module, name, wanted)
+                if own is None and home not in (None, number):
+                    raise corrupt("a host function that belongs to another execution")
+                return own or self._host(module, name, wanted, number)
         raise corrupt("a reference to no function")
 
-    def _host(self, module: str, name: str, type_: FuncType) -> HostFunc | None:
-        known = self.found.get((module, name, type_))
+    def _host(self, module: str, name: str, type_: FuncType, home: int) -> HostFunc | None:
+        known = self.found.get((module, name, type_, home))
         if known is None:
-            known = builtin(module, name, type_) or self.hosts(module, name, type_)
+            known = self.homes[home].hosts(module, name, type_)
             if known is None or not func_matches(known.type, type_):
                 self.missing[module, name] = None
                 return None
-            self.found[module, name, type_] = known
+            self.found[module, name, type_, home] = known
         return known
 
     def _refuse_missing(self) -> None:
@@ -335,9 +421,12 @@ class _Restorer:
 
     # The execution -------------------------------------------------------------------------------------------------
 
-    def _context(self, frames: list[Frame], call: tuple[FuncInst, tuple[Value, ...]] | None) -> ExecContext:
-        body, limits = self.body, self.store.limits
-        ctx = self.store.context()
+    def _context(
+        self, home: int, body: dict[str, Any], frames: list[Frame], call: tuple[FuncInst, tuple[Value, ...]] | None
+    ) -> ExecContext:
+        limits = self.store.limits
+        ctx = self.homes[home].store.context()
+        ctx.requests.clock = self.clock
         ctx.frames = Frames(frames)
         ctx.next_call = call
         ctx.state = _state(body, frames, call)
@@ -360,13 +449,16 @@ class _Restorer:
             ctx.touched[instance] = None if pointer is None else _pointer(instance, pointer)
         if not {f.func.instance for f in frames if isinstance(f, WasmFrame)} <= ctx.touched.keys():
             raise corrupt("a frame of an instance that was not entered")
+        callers = {f.caller for f in frames if isinstance(f, HostFrame) and f.caller is not None}
+        if len(self.homes) > 1 and not callers <= ctx.touched.keys():
+            raise corrupt("a host function that was called by another execution's instance")
         steps = field(body, "steps", int, type(None))
         if steps is not None:
             ctx.allow(steps)
         return ctx
 
-    def _frame(self, data: Any) -> Frame:
-        func = self._func(field(data, "func", list))
+    def _frame(self, data: Any, home: int) -> Frame:
+        func = self._func(field(data, "func", list), home)
         if isinstance(func, WasmFunc):
             refs = tuple([self._ref(r) for r in field(data, "refs", list)])
             frame = WasmFrame(func, field(data, "raw", bytes), refs, check.layout_of(func, data["raw"]))
@@ -417,13 +509,13 @@ class _Restorer:
     def _deadline(self, value: Any) -> tuple[str, float]:
         match value:
             case ("left", float() | int() as left):
-                return "monotonic", self.store.engine.config.clock.monotonic() + left
+                return "monotonic", self.clock.monotonic() + left
             case ("wall", float() | int() as wall):
                 return "wall", float(wall)
         raise corrupt(f"{value!r} is no deadline")
 
-    def _call(self, data: Any) -> tuple[FuncInst, tuple[Value, ...]]:
-        func = self._func(field(data, "func", list))
+    def _call(self, data: Any, home: int) -> tuple[FuncInst, tuple[Value, ...]]:
+        func = self._func(field(data, "func", list), home)
         if func is None:
             self._refuse_missing()
         callee: FuncInst = func  # type: ignore[assignment]  # it isn't missing
@@ -435,6 +527,14 @@ def _own(numbers: list[Any], imported: int, owners: dict[int, Budget], budget: B
     for number in numbers[imported:]:
         if type(number) is not int or owners.setdefault(number, budget) is not budget:
             raise corrupt("two instances own the same thing")
+
+
+def _rejoin(ctx: ExecContext) -> bool:
+    """Whether the execution waits in a memory and has a place in its line now that it hadn't."""
+    frame = ctx.frames[-1] if ctx.frames else None
+    if not isinstance(frame, HostFrame) or not isinstance(frame.func.code, Wait):
+        return False
+    return frame.func.code.rejoin(frame)
 
 
 def _state(body: dict[str, Any], frames: list[Frame], call: object) -> State:
