@@ -327,7 +327,8 @@ class Process:
         raise StateError("the threads were left before the process had ended")
 
     def finish(self, *, interrupt: Interrupt | None = None, timeout: float | None = None) -> Any:
-        """Go on to the end with a process that was started, suspended or loaded: gives and raises what `run` does."""
+        """Go on to the end with a process that was started, suspended or loaded: gives and raises what `run` does.
+        `timeout` is in seconds, for what is left of it."""
         self._run(interrupt, timeout)
         return self._conclude()
 

@@ -34,7 +34,7 @@ from hostsdk import (
 )
 from runtime import lean
 
-from .run_kept import CantSave, left, load, save
+from .run_kept import CantSave, left, load, load_process, save
 from .run_plan import Advertised, HostName, Plan
 from .run_report import describe, innermost_host, tell, tell_line, tell_traceback
 from .run_signals import Signals, Stopped, die
@@ -157,8 +157,6 @@ class _Job:
     def _with_hosts(self, module: Module, hosts: list[HostModule[Any]], entries: list[Entry]) -> int:
         with self.signals.heard():
             if threaded(module):
-                if self.plan.save or self.plan.load:
-                    raise Ended(USAGE, "a program with threads can't be saved from the command, or loaded")
                 return self._process(module, hosts, entries)
             instance, starting = self._link(module, hosts) if self.plan.load is None else self._loaded(module, hosts)
             try:
@@ -233,7 +231,8 @@ class _Job:
     def _process(self, module: Module, hosts: list[HostModule[Any]], entries: list[Entry]) -> int:
         """The same for a program with threads."""
         engine = Engine(EngineConfig(tier=self.plan.tier, signals=True))
-        made = self._linked(module, hosts, lambda: process(self.plan, module, hosts, engine, self.trace))
+        make = process if self.plan.load is None else load_process
+        made = self._linked(module, hosts, lambda: make(self.plan, module, hosts, engine, self.trace))
         try:
             status = self._threads(made, entries)
         finally:
@@ -302,24 +301,35 @@ class _Job:
         if len(entries) > 1:
             raise Ended(USAGE, f"a program with threads and {entries[0][0]} can't be invoked")
         [(name, args)] = entries
+        if self.plan.load is None:
+            made.start(name, *args)  # type: ignore[arg-type]  # numbers: no thread has vectors
         try:
-            made.run(name, *args, interrupt=self.signals.interrupt)  # type: ignore[arg-type]  # numbers: no thread has vectors
+            made.advance(interrupt=self.signals.interrupt)
         except Exception:
             if made.result is None:
                 raise
         finally:
             self.signals.settle()
         result = made.result
-        if result is None or isinstance(result.outcome, Returned):
-            if name == self.plan.invoke and result is not None:
+        if result is None:
+            self._save(made)
+            raise Stopped
+        if isinstance(result.outcome, Returned):
+            if name == self.plan.invoke:
                 self._print(made.instance.exports[name].type, result.outcome)
             return 0
         if isinstance(result.outcome, Suspended):
-            if self.signals.came:
-                raise Stopped
             says = f"a host function asked {result.outcome.reason!r}, and nobody is there to answer"
             raise Ended(HOST_FAILED, says)
         return self._status(result.execution, result.outcome) or 0
+
+    def _save(self, what: Execution | Process) -> None:
+        """Keep what a signal has stopped, where that is wanted."""
+        try:
+            if self.plan.save is not None and self.signals.came:
+                save(self.plan.save, what)
+        except CantSave as error:
+            tell(self.plan.file, str(error))
 
     def _status(self, execution: Execution | None, outcome: object) -> int | None:
         trace = () if execution is None else execution.backtrace
@@ -341,11 +351,7 @@ class _Job:
 
     def _drop(self, execution: Execution, outcome: Suspended) -> None:
         try:
-            if self.plan.save is not None and self.signals.came:
-                save(self.plan.save, execution)
-            execution.drop()
-        except CantSave as error:
-            tell(self.plan.file, str(error))
+            self._save(execution)
             execution.drop()
         except BaseException as error:
             raise _failed(error, self.stopped_in) from None

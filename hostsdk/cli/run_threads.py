@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -20,15 +21,37 @@ def threaded(module: Module) -> bool:
 
 def process(plan: Plan, module: Module, hosts: list[HostModule[Any]], engine: Engine, trace: Trace | None) -> Process:
     """The program, linked; `hosts` are those that it has been given. Raises what `Process` raises."""
-    from hostsdk import OsThreads, Process, wasi
+    from hostsdk import Process
 
-    if all(host.name != _MODULE for host in hosts):
-        hosts = [*hosts, wasi.threads()]
-    spawner = _green() if plan.threads == "green" else OsThreads()
-    return Process(module, hosts, limits=plan.limits, engine=engine, spawner=spawner, trace=trace)
+    given, spawner = with_threads(hosts), spawner_of(plan)
+    return Process(module, given, limits=plan.limits, engine=engine, spawner=spawner, trace=trace)
 
 
-def _green() -> Spawner:
+def loaded(
+    data: bytes, plan: Plan, module: Module, hosts: Sequence[HostModule[Any]], engine: Engine, trace: Trace | None
+) -> Process:
+    """The program as it was saved. Raises what `Process.load` raises."""
+    from hostsdk import Process
+
+    given, spawner = with_threads(hosts), spawner_of(plan)
+    return Process.load(
+        data, module, given, trusted=True, limits=plan.limits, engine=engine, spawner=spawner, trace=trace
+    )
+
+
+def with_threads(hosts: Sequence[HostModule[Any]]) -> list[HostModule[Any]]:
+    """Host modules that a program with threads is given: those, and wasi-threads where none of them stands for it."""
+    from hostsdk import wasi
+
+    return [*hosts] if any(host.name == _MODULE for host in hosts) else [*hosts, wasi.threads()]
+
+
+def spawner_of(plan: Plan) -> Spawner:
+    """What runs the threads of a program."""
+    if plan.threads != "green":
+        from hostsdk import OsThreads
+
+        return OsThreads()
     from hostsdk import GreenThreads  # brings the scheduler
 
     return GreenThreads()

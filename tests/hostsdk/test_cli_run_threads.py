@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.build import wat
+from tests.support.process import hostsdk, start
 from tests.support.waits import PATIENCE
 
 _TEXT = """(module (import "env" "memory" (memory 1 4 shared)) (export "memory" (memory 0))
@@ -78,3 +79,38 @@ def test_ctrl_c_ends_all_threads(program: str, other: str, layout: str) -> None:
     done.send_signal(signal.SIGINT)
     done.communicate(timeout=PATIENCE)
     assert done.returncode == -signal.SIGINT
+
+
+_KEPT = """(module (import "env" "memory" (memory 1 1 shared)) (export "memory" (memory 0))
+  (import "wasi" "thread-spawn" (func $spawn (param i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+  (data (i32.const 16) "\\20\\00\\00\\00\\03\\00\\00\\00\\40\\00\\00\\00\\01\\00\\00\\00") (data (i32.const 32) "on\\n")
+  (func (export "wasi_thread_start") (param i32 i32)
+    (drop (call $write (i32.const 1) (i32.const 16) (i32.const 1) (i32.const 8)))
+    (loop $l (br_if $l (i32.eqz (i32.atomic.load8_u (i32.const 64)))))
+    (i32.atomic.store (i32.const 4) (i32.const 1))
+    (drop (memory.atomic.notify (i32.const 4) (i32.const 1))))
+  (func (export "do") (result i32)
+    (drop (call $spawn (i32.const 0)))
+    (drop (call $spawn (i32.const 0)))
+    (drop (call $read (i32.const 0) (i32.const 24) (i32.const 1) (i32.const 8)))
+    (drop (memory.atomic.wait32 (i32.const 4) (i32.const 0) (i64.const -1)))
+    (i32.load8_u (i32.const 64))))"""
+
+
+@layouts
+def test_what_is_stopped_goes_on(tmp_path: Path, layout: str, pipe: tuple[int, int]) -> None:
+    """Behaviour 75: a program whose threads compute and read is kept when Ctrl-C ends it, and another process goes on
+    with all of them, in the other layout."""
+    (tmp_path / "kept.wasm").write_bytes(wat(_KEPT))
+    other = {"os": "green", "green": "os"}[layout]
+    first = ("run", "--threads", layout, "--save", "kept", "--invoke", "do", "kept.wasm")
+    with start(*first, cwd=tmp_path, stdin=pipe[0]) as running:
+        assert [running.line(), running.line()] == ["on", "on"]
+        running.send(signal.SIGINT)
+        done = running.finish()
+    assert (done.status, done.err) == (-signal.SIGINT, "")
+    second = ("run", "--threads", other, "--load", "kept", "--invoke", "do", "kept.wasm")
+    again = hostsdk(*second, cwd=tmp_path, stdin=b"*")
+    assert (again.status, again.out, again.err) == (0, "42\n", "")
