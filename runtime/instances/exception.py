@@ -62,7 +62,9 @@ class WasmException(WasmError):
 
     def _carry(self, exn: ExnInst) -> None:
         self.exn = exn
-        self.args = (exn.tag, *self.payload)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(repr, (self.tag, *self.payload)))})"
 
     @property
     def tag(self) -> TagInst:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ctypes
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from ..errors import Trap, TrapCode
 from ..instances.exception import ExnInst, WasmException
 from ..types import EXNREF
 from . import abi
-from .frames import get, put
+from .frames import get
 
 if TYPE_CHECKING:
     from .image import Image
@@ -43,18 +43,14 @@ def catch(image: Image, pc: int) -> None:
     exn = _pending(image)
     if exn is None:
         return
-    number, clause = _clause(image, pc, exn)
-    if clause is None:
-        return
-    image.forget_error()
-    values = [] if clause.tag is None else list(zip(exn.tag.type.params, exn.values, strict=True))
-    if clause.ref:
-        values.append((EXNREF, exn))
-    at = 8
-    for type_, value in values:
-        put(image.room, at, type_, value, image.refs)
-        at += type_.slot
-    image.set_slot(0, number)
+    tags = image.instance.tags
+    for number, (tag, ref, row) in enumerate(image.points.clauses(pc), 1):
+        if tag is None or tags[tag] is exn.tag:
+            image.forget_error()
+            values = exn.values if tag is not None else ()
+            row.put(image.room[8:], (*values, exn) if ref else values, image.refs)
+            image.set_slot(0, number)
+            return
 
 
 def _pending(image: Image) -> ExnInst | None:
@@ -64,17 +60,3 @@ def _pending(image: Image) -> ExnInst | None:
         return None
     error = ctypes.cast(address, ctypes.py_object).value
     return error.exn if isinstance(error, WasmException) else None
-
-
-def _clause(image: Image, pc: int, exn: ExnInst) -> tuple[int, Any]:
-    body = image.instance.module.body(image.points.function(pc))
-    start = next(at for at, block in body.side.blocks.items() if block.kind == "try" and body.ops[at][0] == pc)
-    number = 0
-    while start >= 0:
-        clauses: Any = body.ops[start][2]  # its form belongs to the row
-        for clause in clauses[1]:
-            number += 1
-            if clause.tag is None or image.instance.tags[clause.tag] is exn.tag:
-                return number, clause
-        start = body.side.blocks[start].guard
-    return 0, None

@@ -5,13 +5,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import Final
+from typing import Any, Final
 
 from .. import lean
 from ..exec.frames import WasmFrame, awaits
 from ..instances.instance import Instance
 from ..module import Module
-from ..types import F32, F64, I32, I64, V128, ValType
+from ..types import EXNREF, F32, F64, I32, I64, V128, ValType
 from ..validate.layout import Layout
 from ..values import Value, f32_from_bits, f32_to_bits
 from . import abi
@@ -130,6 +130,7 @@ class Points:
         self._module = module
         self._starts = [code.start for code in module.decls.codes]
         self._known: dict[int, Point] = {}
+        self._clauses: dict[int, tuple[tuple[int | None, bool, Row], ...]] = {}
 
     def function(self, pc: int) -> int:
         """The index of the function that has the byte `pc`. The byte before a body is its entry's."""
@@ -152,6 +153,24 @@ class Points:
             refs = any(type_.is_ref for type_ in layout.types)
             point = self._known[pc] = Point(index, layout, size, refs, pack_left(1, cells), results, awaited)
         return point
+
+    def clauses(self, pc: int) -> tuple[tuple[int | None, bool, Row], ...]:
+        """The clauses of the `try_table` at this offset and of those around it, innermost first: the tag's index, or
+        None for any; whether the exception goes along; and what is handed on."""
+        found = self._clauses.get(pc)
+        if found is None:
+            body = self._module.body(self.function(pc))
+            blocks, tags = body.side.blocks, self._module.env.tags
+            start = next(at for at, block in blocks.items() if block.kind == "try" and body.ops[at][0] == pc)
+            made: list[tuple[int | None, bool, Row]] = []
+            while start >= 0:
+                clauses: Any = body.ops[start][2]  # its form belongs to the row
+                for clause in clauses[1]:
+                    values = () if clause.tag is None else tags[clause.tag].params
+                    made.append((clause.tag, clause.ref, Row((*values, EXNREF) if clause.ref else values)))
+                start = blocks[start].guard
+            found = self._clauses[pc] = tuple(made)
+        return found
 
 
 def frames(data: bytes, points: Points, instance: Instance, refs: dict[int, object]) -> list[WasmFrame]:
