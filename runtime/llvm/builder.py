@@ -90,6 +90,14 @@ class Builder:
         self.cold: list[str] = []
         self.here: str | None = "start"
         self._count = 0
+        self._measured = (0, 0, 0)
+
+    def length(self) -> int:
+        """Characters of the text up to now."""
+        lines, cold, length = self._measured
+        length += sum(map(len, self.lines[lines:])) + sum(map(len, self.cold[cold:]))
+        self._measured = len(self.lines), len(self.cold), length
+        return length
 
     def name(self) -> str:
         """A new name, for a value or a label."""

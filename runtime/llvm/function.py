@@ -22,6 +22,11 @@ GROUPS = (atomic, call, control, convert, exception, memory, numeric, simd, simd
 #: Locals and operands of a function that machine code is made of. Its frame on the stack has to stay well below what
 #: the stack keeps in reserve, as it is made before the stack's limit is looked at.
 _CELLS = 4096
+#: Characters of IR that a body may become: so many in any case, and for each of its bytes. What compilers emit takes 40
+#: to 140; check points with a great many values, which nobody needs, take up the square of the body's size.
+_TEXT, _TEXT_PER_BYTE = 1 << 20, 256
+#: Instructions after which the text is measured.
+_MEASURED = 256
 #: Results of all types that are certainly returned in registers, behind the status.
 _RETURNED = 2
 
@@ -53,6 +58,7 @@ def emit(layout: abi.BlockLayout, index: int, pc: int | None = None, guard: bool
     e.run(_enter(e, known.leaf) if e.point is None else _go_on(e), len(e.body.ops))
     if e.here is not None:
         _return(e)
+    _measure(e)
     return Emitted(e.finish(), known.leaf, frozenset(e.guarded))
 
 
@@ -69,6 +75,15 @@ def _run(e: Emitter, start: int, stop: int) -> None:
         if lowering is None:
             raise Unsupported(row.name)
         lowering(e, immediate)
+        if not at % _MEASURED:
+            _measure(e)
+
+
+def _measure(e: Emitter) -> None:
+    """Raise Unsupported where the text gets too long for the body."""
+    code = e.body.code
+    if e.length() > _TEXT + _TEXT_PER_BYTE * (code.end - code.start):
+        raise Unsupported("too much code for its size")
 
 
 def _enter(e: Emitter, leaf: bool) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from runtime import Engine, EngineConfig, Interrupt, Limits, Returned, Suspended, Trapped, control
+from runtime.engine import interpreted
 from runtime.llvm import area
 from runtime.llvm.left import MAX_FRAMES, pack_left, unpack_left
 from tests.support.guests import resume_all
@@ -207,3 +208,17 @@ def test_an_interrupt_set_before_stops_the_first_entry() -> None:
     ctx = Native(text(DEEP)).func("f").start(3)
     assert isinstance(control.run(ctx, interrupt), Suspended)
     assert isinstance(control.run(ctx), Returned)
+
+
+def test_a_body_that_would_be_too_much_code_stays_with_the_interpreter() -> None:
+    """Check points in nested loops with a great many live locals take the square of the body's size: a small hostile
+    body costs neither memory nor a compiler's time, and runs all the same."""
+    count = 300
+    add = "(local.set {0} (i32.add (local.get {0}) (local.get {1})))"
+    loops = "".join([f"(loop $l{i} {add.format(i, i + 1)}" for i in range(count)])
+    ends = "".join([f"(br_if $l{i} (i32.eq (local.get {i}) (i32.const 1))))" for i in reversed(range(count))])
+    sums = "".join([add.format(0, i) for i in range(1, count)])
+    head = f"(result i32) (local {'i32 ' * (count + 1)})"
+    module = text(f"""(func (export "f") {head} {loops} {ends} {sums} (local.get 0))""")
+    assert interpreted(module) == {0: "too much code for its size"}
+    assert Native(module).call("f") == 0
