@@ -34,6 +34,7 @@ def begin_instantiation(store: Store, module: Module, imports: Imports) -> Insta
     Raises UnlinkableError or LimitError (nothing has happened), or Trap from an active segment.
     """
     engine = store.engine
+    engine.tier.expect(module)
     places = engine.tier.places(module)
     prepared = link(module, imports, store.limits, engine.config.prealloc_shared_memory, places)
     store.instances.append(prepared.instance)

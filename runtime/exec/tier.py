@@ -30,6 +30,9 @@ class Tier(Protocol):
         """A class like `kind`, that of an embedder's callable (`instances.door.Door`), to whose objects the tier can
         give a shorter way in; `kind` itself where it has none."""
 
+    def expect(self, module: Module) -> None:
+        """An instance of a module is about to be made. The tier may get ready for it, in the background."""
+
     def places(self, module: Module) -> Places | None:
         """Where the memories of a new instance are best from their beginning on; None where that is of no account."""
 

@@ -54,6 +54,9 @@ class Interpreter:
         """`kind`: an embedder's callables have no shorter way in here."""
         return kind
 
+    def expect(self, module: Module) -> None:
+        """Functions are prepared when they are called."""
+
     def places(self, module: Module) -> None:
         """The interpreter is at its best with a memory that has no fixed place."""
 

@@ -41,6 +41,14 @@ def _machine(level: int) -> Any:
     return target.create_target_machine(cpu=cpu, features=features, opt=level, reloc="pic", codemodel="small")
 
 
+def begin(level: int) -> None:
+    """Do beforehand what the first call would wait for. What can't be done is told by that."""
+    try:
+        _machine(level)
+    except (ImportError, OSError, RuntimeError):
+        return
+
+
 class _Ends:
     """Whether LLVM makes one of the equal ends of blocks, which is an option of the process: of two accesses that have
     become one nobody can tell which has trapped."""

@@ -99,7 +99,7 @@ class Lane:
                 log.warning("making machine code of %s failed: %s", code.module.name, error)
                 product = Product(order, refused=order)
             self._install(code, product)
-            if self.level == QUICK and not self._waiting and not self._closing:
+            if order.parts and self.level == QUICK and not self._waiting and not self._closing:
                 code.want_rest()
             del code
 

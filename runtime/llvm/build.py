@@ -10,9 +10,9 @@ from .backend import CompileError, compile_ir
 from .builder import PREAMBLE
 from .function import Emitted, emit
 from .loader import tables
-from .product import Order, Product
+from .product import GOOD, Order, Product
 from .sites import rows_of
-from .support import support_ir
+from .support import COMMON, support_ir
 
 #: A function's index, the byte offset of a check point or None, and what was emitted of it.
 _Part: TypeAlias = "tuple[int, int | None, Emitted]"
@@ -43,11 +43,18 @@ def build(layout: abi.BlockLayout, order: Order) -> Product:
     refused = Order(0, tuple(functions), tuple(points))
     try:
         code = _compiled(layout, order.level, parts) if parts else b""
-        # It is small, and lives as long as the process.
-        support = compile_ir(support_ir(order.support), 2) if order.support else b""
+        support = _support(order)
     except CompileError as error:
         return Product(order, refused=lean.evolve(order, level=0), fault=str(error).splitlines()[0])
     return Product(order, code, support, frozenset(leaves), refused, fault)
+
+
+def _support(order: Order) -> tuple[bytes, ...]:
+    """Object files of support code. Ways in and out are small, and live as long as the process: they are made well at
+    once. What all modules share is most of it; it comes in the order's level, and better later."""
+    ways = [key for key in order.support if key != COMMON]
+    made = [compile_ir(support_ir([COMMON]), order.level)] if COMMON in order.support else []
+    return (*made, *([compile_ir(support_ir(ways), GOOD)] if ways else []))
 
 
 def _compiled(layout: abi.BlockLayout, level: int, parts: list[_Part]) -> bytes:

@@ -111,6 +111,14 @@ class ModuleCode:
         if self._only is None or self._only(index):
             self.want([index], [] if pc is None else [(index, pc)])
 
+    def expect(self) -> None:
+        """There will be orders. Unless something has been kept, have the compiler begin, and make what all code leans
+        on, while the module is being made ready."""
+        if self.installed is None:
+            from .product import Order
+
+            self.order(Order(self.levels[0]))
+
     def want(self, functions: Iterable[int], points: Iterable[tuple[int, int]] = ()) -> None:
         """Order code of what has not been ordered yet."""
         with self._lock:
@@ -206,9 +214,12 @@ class ModuleCode:
         with self._lock:
             functions = product.order.functions
             spare = bool(functions) and not product.order.points and self._spare.issuperset(functions)
-            self.base().add(product, later=spare)
+            base = self.base()
+            if self.cache is not None and not product.fault:
+                # Before the next level is ordered, with which it need not come again.
+                self.complete = self.complete or set(base.support) <= set(product.order.support)
+            base.add(product, later=spare)
         if self.cache is not None and not product.fault:
-            self.complete = self.complete or set(self.base().support) <= set(product.order.support)
             self.cache.save(self.module, product)
 
     def recall(self) -> None:

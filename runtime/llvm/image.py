@@ -119,6 +119,11 @@ class Image:
         self.ways = Ways(self) if supported() else None
         self._fill()
 
+    def support(self) -> None:
+        """Take the support code that there is; code that runs finds it at its next use."""
+        for place, address in enumerate(SUPPORT.common(), abi.SUPPORT // 8):
+            self.words[place] = address
+
     def _fill(self) -> None:
         words, layout, instance = self.words, self.base.layout, self.instance
         words[abi.SPILL_START // 8] = SINK
@@ -127,8 +132,8 @@ class Image:
         self._serve = self.serve
         words[abi.HELPER // 8] = id(self._serve)
         words[abi.ARGS // 8] = self._room_address
-        for place, address in enumerate(SUPPORT.common(), abi.SUPPORT // 8):
-            words[place] = address
+        SUPPORT.use(self)
+        self.support()
         for place, memory in enumerate(instance.memories, layout.memories // 8):
             region = self._settle(memory)
             if memory.shared and memory.machine is None:

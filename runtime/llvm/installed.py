@@ -36,6 +36,8 @@ class Installed:
         self.doors = Doors()
         #: Whether there is all that an image needs.
         self.ready = False
+        #: Whether what all modules share has been ordered in a better form.
+        self._common_wanted = False
         self._codes: list[Code] = []
         self._to_hosts: dict[tuple[tuple[int, int], ...], Code] = {}
         self._later: list[tuple[Order, set[int | tuple[int, int]]]] = []
@@ -46,8 +48,12 @@ class Installed:
         #: How the arguments and results of functions lie in it.
         self.rows: dict[FuncType, tuple[Row, Row]] = {}
         self._keys = [abi.signature_key(t) if abi.callable_from_code(t) else "" for t in types]
-        #: Keys of all the support code that the module needs.
-        self.support = tuple(dict.fromkeys([COMMON, *filter(None, self._keys), *self._called()]))
+        #: Keys of the support code that the module has to have before any of its code runs, and of what makes calls by
+        #: Python shorter, which may come later where nobody waits for code.
+        self.support = tuple(dict.fromkeys([COMMON, *filter(None, self._keys)]))
+        self.called = tuple(dict.fromkeys(self._called()))
+        if code.at_once:
+            self.support, self.called = (*self.support, *self.called), ()
         #: By function index: the way in.
         self.enters: list[int] = []
         #: As blocks have them: by function index its code, or what stands in for it; for each type what calls a
@@ -81,7 +87,7 @@ class Installed:
             log.warning("no machine code for %d parts of %s: %s", refused.parts, name, product.fault)
         try:
             if product.support:
-                SUPPORT.adopt(product.support, order.support)
+                SUPPORT.adopt(product.support, order.support, order.level)
             self._settle()
             if self.ready and not order.parts:
                 for image in list(self._books.images):
@@ -165,6 +171,9 @@ class Installed:
         points = tuple([p for p in order.points if p not in lost and self._level.get(p) == order.level])
         if higher and (functions or points):
             self._books.order(Order(min(higher), functions, points))
+            if SUPPORT.level < min(higher) and not self._common_wanted:
+                self._common_wanted = True
+                self._books.order(Order(min(higher), support=(COMMON,)))
 
     def _settle(self) -> None:
         """Build the ways in and out, once all support code is there."""

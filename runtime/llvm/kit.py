@@ -35,7 +35,7 @@ def kit(cache: Cache | None) -> bytes:
 
 def _tried() -> bytes:
     path = json.dumps([os.path.abspath(each) for each in sys.path])
-    command = [sys.executable or "python", "-I", "-c", START.format(f"{__package__}.trial"), "0", path]
+    command = [sys.executable or "python", "-I", "-S", "-c", START.format(f"{__package__}.trial"), "0", path]
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PATIENCE, cwd="/", process_group=0,

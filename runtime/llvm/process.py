@@ -14,10 +14,13 @@ from typing import Final
 
 from ..module import Module
 from .product import Damaged, Order, Product, unpack
-from .worker import WHO, receive, request, send
+from .wire import WHO, receive, request, send
 
-#: What runs there. The path comes from here, as do the packages that it finds.
-START: Final = "import json, sys; sys.path[:] = json.loads(sys.argv[2]); from {} import main; main(int(sys.argv[1]))"
+#: What runs there. The path comes from here, as do the packages that it finds: `site` would take long to find others.
+START: Final = (
+    "import gc, json, sys; gc.disable(); sys.path[:] = json.loads(sys.argv[2]); "
+    "from {} import main; main(int(sys.argv[1]))"
+)
 #: Seconds that one order may take.
 _PATIENCE: Final = 60.0
 
@@ -79,7 +82,7 @@ class Process:
         module = f"{__package__}.worker"
         try:
             return subprocess.Popen(
-                [sys.executable, "-I", "-c", self._begin.format(module), str(self._level), path],
+                [sys.executable, "-I", "-S", "-c", self._begin.format(module), str(self._level), path],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

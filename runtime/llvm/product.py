@@ -46,8 +46,8 @@ class Product:
     order: Order
     #: The object file that defines `f<index>` and `r<offset>`; empty where there is nothing in it.
     code: bytes = b""
-    #: The object file of the support code.
-    support: bytes = b""
+    #: The object files of the support code.
+    support: tuple[bytes, ...] = ()
     #: Functions whose code has no check point.
     leaves: frozenset[int] = frozenset()
     refused: Order = lean.field(factory=lambda: Order(0))
@@ -61,11 +61,11 @@ class Product:
             [
                 [order.level, order.functions, order.points, order.support, order.guard],
                 [refused.functions, refused.points, refused.support],
-                sorted(self.leaves), len(self.code), len(self.support), self.fault,
+                sorted(self.leaves), len(self.code), list(map(len, self.support)), self.fault,
             ],
             separators=(",", ":"),
         ).encode()  # fmt: skip
-        body = len(head).to_bytes(4, "little") + head + self.code + self.support
+        body = len(head).to_bytes(4, "little") + b"".join([head, self.code, *self.support])
         return _MAGIC + checksum(body) + body
 
 
@@ -78,10 +78,14 @@ def unpack(data: bytes) -> Product:
         size = int.from_bytes(data[start : start + 4], "little")
         at = start + 4 + size
         order, refused, leaves, code, support, fault = json.loads(data[start + 4 : at])
-        if len(data) != at + code + support:
+        parts = []
+        for part in (code, *support):
+            parts.append(data[at : at + part])
+            at += part
+        if len(data) != at:
             raise Damaged("its parts don't fill it")
-        made, support, lost = data[at : at + code], data[at + code :], order_of(0, *refused)
-        return Product(order_of(*order), made, support, frozenset(leaves), lost, str(fault))
+        lost = order_of(0, *refused)
+        return Product(order_of(*order), parts[0], tuple(parts[1:]), frozenset(leaves), lost, str(fault))
     except (ValueError, TypeError) as error:
         raise Damaged(str(error)) from None
 

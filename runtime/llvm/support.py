@@ -9,8 +9,9 @@ from __future__ import annotations
 import ctypes
 import struct
 import threading
+import weakref
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from . import abi
 from .builder import INVARIANT, PREAMBLE, Builder, return_type
@@ -18,6 +19,7 @@ from .capi import exports, hosts
 from .driver import drive
 from .emitter import leaving
 from .loader import Code, LoadError, load, place
+from .product import GOOD
 
 #: Flag of a vectorcall: the slot before the arguments may be written to.
 _OFFSET: Final = 1 << 63
@@ -187,6 +189,12 @@ def _symbols(key: str) -> tuple[str, ...]:
     return "enter_" + key, "bridge_" + key
 
 
+class User(Protocol):
+    """Who has a copy of the addresses."""
+
+    def support(self) -> None: ...
+
+
 class Support:
     """What there is of it in this process. Never freed."""
 
@@ -194,6 +202,9 @@ class Support:
         self._lock = threading.Lock()
         self._codes: list[Code] = []
         self._common: list[int] = []
+        #: The level that this is made in, and who has taken it.
+        self.level = -1
+        self._users: weakref.WeakSet[User] = weakref.WeakSet()
         #: Goes on with records one behind the other; see `driver`.
         self.drive = 0
         self._ways: dict[str, tuple[int, ...]] = {}
@@ -202,16 +213,18 @@ class Support:
         """Those that there is no code for yet."""
         return [key for key in dict.fromkeys(keys) if not (self._common if key == COMMON else key in self._ways)]
 
-    def adopt(self, data: bytes, keys: Sequence[str]) -> None:
-        """Take what is missing from an object file that holds all of `keys`. Raises LoadError."""
+    def adopt(self, files: Sequence[bytes], keys: Sequence[str], level: int) -> None:
+        """Take what is missing, or is made better, from object files that hold all of `keys`. Raises LoadError."""
         with self._lock:
             missing = self.missing(keys)
-            if not missing:
+            better = COMMON in keys and level > self.level
+            if not missing and not better:
                 return
-            code = load(data)
-            symbols = code.symbols
+            codes = [load(data) for data in files]
+            symbols = {name: address for code in codes for name, address in code.symbols.items()}
             try:
-                if COMMON in missing:
+                if better:
+                    self.level = level
                     names = ["request", "poll", *[f"spill{n}" for n in abi.SPILL_SIZES]]
                     self.drive = symbols["drive"]
                     self._common = [symbols[name] for name in names]
@@ -221,7 +234,14 @@ class Support:
             except KeyError as error:
                 raise LoadError(f"no {error} in the support code") from None
             finally:
-                self._codes.append(code)
+                self._codes += codes
+        for user in list(self._users) if better else ():
+            user.support()
+
+    def use(self, user: User) -> None:
+        """From now on `user.support()` is called when there is better code. It may be from any thread."""
+        if self.level < GOOD:
+            self._users.add(user)
 
     def common(self) -> list[int]:
         """Addresses for the head of a block, from SUPPORT on."""

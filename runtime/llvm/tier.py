@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 log = Log(__name__)
 _making = threading.Lock()
+#: Bytes of a module from which on the compiler begins before anything is hot.
+_WORTH: Final = 1 << 16
 
 #: Bytes from which on a memory is large: one page is copied faster than addresses are found for it.
 _LARGE: Final = 1 << 18
@@ -188,6 +190,13 @@ class NativeTier:
 
         return quick(kind)
 
+    def expect(self, module: Module) -> None:
+        """Begin to get ready, in the background, for a module that is not so small that it ends before."""
+        if len(module.data) < _WORTH or self.policy.at_once or not module.decls.codes:
+            return
+        if self._keys[self.guard] not in module.compiled:
+            self.code_of(module).expect()
+
     def places(self, module: Module) -> Places | None:
         """Where there is machine code already, a large memory settles at once: it would have to be copied when the
         first of it runs."""
@@ -249,7 +258,7 @@ class NativeTier:
         try:
             code = self._code(instance)
             image = Image(instance, code, self.keep)
-            code.want_support(image.lacking())
+            code.want_support([*code.base().called, *image.lacking()])
             return image
         except Unguarded as error:
             log.info("%r checks its bounds: %s", instance, error)

@@ -6,6 +6,7 @@ anything of it for a while, and when the other end of the pipe is gone.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import select
@@ -18,8 +19,10 @@ from typing import Final
 from ..features import Feature
 from ..module import Module
 from .abi import BlockLayout
+from .backend import begin
 from .build import build
-from .product import Order, Product, order_of
+from .product import Product, order_of
+from .wire import WHO, receive, send
 
 #: Seconds without an order after which the process ends.
 _IDLE: Final = 30.0
@@ -27,43 +30,12 @@ _IDLE: Final = 30.0
 _KEPT: Final = 8
 #: Bytes of addresses that the process may use: a function that takes more to compile is not compiled.
 _ROOM: Final = 4 << 30
-#: Reply: the module is not known, or not any more.
-WHO: Final = b"?"
-
-
-def send(to: FileIO, *parts: bytes) -> None:
-    """Write a message."""
-    rest = memoryview(b"".join([sum(map(len, parts)).to_bytes(8, "little"), *parts]))
-    while rest:
-        rest = rest[to.write(rest) or 0 :]
-
-
-def receive(source: FileIO) -> bytes | None:
-    """Read a message; None at the end."""
-    head = _exactly(source, 8)
-    return None if head is None else _exactly(source, int.from_bytes(head, "little"))
-
-
-def _exactly(source: FileIO, size: int) -> bytes | None:
-    parts = []
-    while size:
-        part = source.read(min(size, 1 << 20))
-        if not part:
-            return None
-        parts.append(part)
-        size -= len(part)
-    return b"".join(parts)
-
-
-def request(key: int, features: int, order: Order, module: bytes | None) -> bytes:
-    """The message that carries an order."""
-    parts = [order.level, order.functions, order.points, order.support, order.guard]
-    head = json.dumps([key, features, parts, module is not None]).encode()
-    return len(head).to_bytes(4, "little") + head + (module or b"")
-
 
 def main(level: int) -> None:
     """Serve until the end."""
+    # What has been imported stays; looking through it for garbage would take longer than a function takes to compile.
+    gc.freeze()
+    gc.enable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if level:
         os.nice(5)
@@ -72,6 +44,7 @@ def main(level: int) -> None:
     # Whatever a library prints is not for the pipe.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     layouts: OrderedDict[int, BlockLayout] = OrderedDict()
+    begin(level)  # the first order may be a while
     while select.select([source], [], [], _IDLE)[0]:
         data = receive(source)
         if data is None:

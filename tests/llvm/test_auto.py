@@ -244,7 +244,12 @@ def test_a_fork_goes_on(maker: Background) -> None:
 def test_products_are_what_they_were() -> None:
     """A product comes back from its bytes; bytes that were changed or cut off are refused."""
     product = Product(
-        Order(GOOD, (1, 2), ((1, 77),), ("i_l",)), b"code", b"more", frozenset([2]), Order(0, (2,)), "no such thing"
+        Order(GOOD, (1, 2), ((1, 77),), ("i_l",)),
+        b"code",
+        (b"more", b"", b"most"),
+        frozenset([2]),
+        Order(0, (2,)),
+        "no such thing",
     )
     data = product.pack()
     assert unpack(data) == product
