@@ -45,7 +45,7 @@ from ._engine import Returned as RuntimeReturned
 from ._errors import MissingExport
 from ._execution import Execution
 from ._explain import Moment
-from ._exports import Export, Exports, export_class
+from ._exports import Export, Exports
 from ._functions import Functions
 from ._loaded import Module
 from ._messages import Text
@@ -210,7 +210,8 @@ class Instance:
             state = host.make_state() if sharing is None else sharing.state(host)
             binding = Binding(host, state, self.resources, self)
             self._bindings.append(binding)
-            self._tags.update({(host.name, name): tag for name, tag in host.tags.items()})
+            for name, tag in host.tags.items():
+                self._tags[host.name, name] = tag
             self._functions.add(binding)
 
     def _look_up(self, imports: Imports) -> ByType:
@@ -232,14 +233,8 @@ class Instance:
         raw.owner = self
         for binding in self._bindings:
             binding.guest = raw
-        make = export_class(self._store.engine, self._trace is not None)
-        functions = {
-            name: make(self, name, Func(extern, self._store))
-            for name, extern in raw.exports.items()
-            if isinstance(extern, (WasmFunc, HostFunc))
-        }
         #: Exported functions.
-        self.exports = Exports(self, functions)
+        self.exports = Exports(self)
 
     # Calling -------------------------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ._adaptor import Adapted, adapt
@@ -64,19 +64,6 @@ class BoundFunction:
         self.where = f"{spec.module}.{spec.name}"
         self.func = HostFunc(spec.signature.type, self)
         self._plain = spec.style in (Style.PLAIN, Style.PURE)
-        self._manner = Manner(
-            self.where, not self._plain, spec.catch_traps, spec.callbacks == "scheduled"
-        )  # fmt: skip
-        short = None
-        if spec.style not in (Style.GENERATOR, Style.COROUTINE):
-            finish = self._finish_plain if self._plain else self._finish
-            short = adapt(
-                spec.fn, spec.signature, finish, context=spec.style is not Style.PURE, recorded=not self._plain
-            )
-        #: The short way in, for a signature of numbers; the long one.
-        self._enter_first: Adapted = short or (self._plain_generic if self._plain else self._first)
-        #: What every plain call is to its context: nothing is journaled.
-        self._plain_call = Call(self._manner)
         #: The execution that was here last, and its context: nearly always the next one's, too.
         self._last: tuple[ExecContext | None, Context[Any] | None] = None, None
         #: For machine code, which may call a plain function by itself: see `runtime.instances.direct`.
@@ -84,7 +71,25 @@ class BoundFunction:
         self.fn = spec.fn
         self.shape = spec.signature.shape
         self.takes_context = spec.style is not Style.PURE
-        self.now = self._plain_call
+
+    # Most guests call few of the functions that they import: what a call needs is made when it is first asked for.
+
+    #: The short way in, for a signature of numbers; or the long one.
+    _enter_first: Adapted
+    _manner: Manner
+    #: What every plain call is to its context: nothing is journaled.
+    now: Call
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> object:
+            """One of these three, which stays."""
+            make = _LATER.get(name)
+            if make is None:
+                raise AttributeError(name)
+            made = make(self)
+            setattr(self, name, made)
+            return made
 
     # The engine's protocol -----------------------------------------------------------------------------------------
 
@@ -101,7 +106,7 @@ class BoundFunction:
         ctx._caller = caller
         try:
             if self._plain:
-                ctx._call = self._plain_call
+                ctx._call = self.now
                 results: Results = self._enter_first(ctx, args)
                 return results
             return self._run_restartable(ctx, border, caller, args, frame)
@@ -148,7 +153,7 @@ class BoundFunction:
     def results(self, border: ExecContext, value: object) -> Results:
         """Canonical results of what the function gave. Raises what the call is to raise."""
         ctx = self._context(border)
-        call, ctx._call = ctx._call, self._plain_call
+        call, ctx._call = ctx._call, self.now
         try:
             return self._finish_plain(value, (), ctx)
         except Exception as error:
@@ -390,6 +395,28 @@ class BoundFunction:
                 errors.append(error)
         if errors:
             raise errors[0]
+
+
+def _first_entry(bound: BoundFunction) -> Adapted:
+    spec, plain = bound.spec, bound._plain
+    if spec.style not in (Style.GENERATOR, Style.COROUTINE):
+        finish = bound._finish_plain if plain else bound._finish
+        short = adapt(spec.fn, spec.signature, finish, context=bound.takes_context, recorded=not plain)
+        if short is not None:
+            return short
+    return bound._plain_generic if plain else bound._first
+
+
+def _manner_of(bound: BoundFunction) -> Manner:
+    spec = bound.spec
+    return Manner(bound.where, not bound._plain, spec.catch_traps, spec.callbacks == "scheduled")
+
+
+_LATER: dict[str, Callable[[BoundFunction], object]] = {
+    "_enter_first": _first_entry,
+    "_manner": _manner_of,
+    "now": lambda bound: Call(bound._manner),
+}
 
 
 def _nothing() -> None:

@@ -11,6 +11,7 @@ from ._engine import (
     ExecContext,
     Func,
     FuncType,
+    HostFunc,
     Interrupt,
     Terms,
     WasmFunc,
@@ -41,9 +42,12 @@ class Export:
         self._lower = lowering(func.type)
         self._lift = lifting(func.type)
         self._door = _Door(self)
-        inst = func.inst
-        if isinstance(inst, WasmFunc) and inst.instance.owner is instance:
-            inst.instance.doors.setdefault(inst.code.index, []).append(self._door)
+
+    def _listen(self) -> None:
+        """From now on there may be a shorter way in."""
+        inst = self.func.inst
+        if isinstance(inst, WasmFunc) and inst.instance.owner is self._instance:
+            inst.instance.open(inst.code.index, self._door)
 
     @property
     def type(self) -> FuncType:
@@ -147,38 +151,51 @@ def export_class(engine: Engine, traced: bool) -> type[Export]:
 
 
 class Exports(Mapping[str, Export]):
-    """The functions that an instance exports, by attribute or by key."""
+    """The functions that an instance exports, by attribute or by key. Each is made when it is first asked for."""
 
-    def __init__(self, instance: Instance, functions: Mapping[str, Export]) -> None:
+    def __init__(self, instance: Instance) -> None:
         self._instance = instance
-        self._functions = functions
-
-    def __getitem__(self, name: str) -> Export:
-        return self._functions[name]
-
-    def __getattr__(self, name: str) -> Export:
-        try:
-            return self._functions[name]
-        except KeyError:
-            raise AttributeError(Text.NO_EXPORT(name=name)) from None
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._functions)
-
-    def __len__(self) -> int:
-        return len(self._functions)
+        self._make = export_class(instance._store.engine, instance._trace is not None)
+        self._made: dict[str, Export] = {}
 
     def _find(self, name: str) -> Export | None:
-        return self._functions.get(name)
+        found = self._made.get(name)
+        if found is None:
+            instance = self._instance
+            extern = instance._raw.exports.get(name)
+            if isinstance(extern, (WasmFunc, HostFunc)):
+                # Whoever comes first, all have the same.
+                found = self._made.setdefault(name, self._make(instance, name, Func(extern, instance._store)))
+                found._listen()
+        return found
+
+    def __getitem__(self, name: str) -> Export:
+        found = self._find(name)
+        if found is None:
+            raise KeyError(name)
+        return found
+
+    def __getattr__(self, name: str) -> Export:
+        found = self._find(name)
+        if found is None:
+            raise AttributeError(Text.NO_EXPORT(name=name))
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        exports = self._instance._raw.exports
+        return iter([name for name, extern in exports.items() if isinstance(extern, (WasmFunc, HostFunc))])
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
 
     def _told(self) -> None:
         """What machine code has done without telling is told."""
-        for export in self._functions.values():
+        for export in list(self._made.values()):
             if export._door.way is not None:
                 export._door.way.told()
                 return
 
     def _shut(self) -> None:
         """The instance is closed."""
-        for export in self._functions.values():
+        for export in list(self._made.values()):
             export._door.shut()

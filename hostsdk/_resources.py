@@ -42,8 +42,8 @@ class ResourceTable:
     _next: int = 0
     _lock: threading.RLock = lean.field(factory=threading.RLock, repr=False)
     # No other table of any process gives out the same: a saved call that looked up what is closed by now must not find
-    # an object of the table that it is loaded into.
-    _identities: Iterator[int] = lean.field(factory=lambda: itertools.count(int.from_bytes(os.urandom(8)) >> 2))
+    # an object of the table that it is loaded into. There from the first resource on.
+    _identities: Iterator[int] | None = None
 
     def add(self, value: object, *, close: Callable[[Any], object] | None = None, owner: str | None = None) -> int:
         """Keep `value`; its number. `close` is called with it when it is closed, by `close` or with the instance.
@@ -51,6 +51,8 @@ class ResourceTable:
         with self._lock:
             handle = heapq.heappop(self._free) if self._free else self._next
             self._next = max(self._next, handle + 1)
+            if self._identities is None:
+                self._identities = itertools.count(int.from_bytes(os.urandom(8)) >> 2)
             self._put(handle, Resource(next(self._identities), value, close, owner))
             return handle
 

@@ -38,7 +38,7 @@ def begin_instantiation(store: Store, module: Module, imports: Imports) -> Insta
     places = engine.tier.places(module)
     prepared = link(module, imports, store.limits, engine.config.prealloc_shared_memory, places)
     store.instances.append(prepared.instance)
-    prepared.instance.objects.shown = partial(Func, store=store)
+    prepared.instance.shown = partial(Func, store=store)
     if prepared.start is None:
         return Instantiation(prepared.instance, None)
     return Instantiation(prepared.instance, running.prepare(store.context(), prepared.start, ()))

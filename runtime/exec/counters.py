@@ -7,6 +7,11 @@ from collections import Counter
 from .. import lean
 
 
+def _nothing() -> Counter[str]:
+    """An empty one. What `Counter()` does besides takes as long as all the rest of a `Counters`."""
+    return Counter.__new__(Counter)
+
+
 @lean.define
 class Counters:
     """Shared by all executions of one store."""
@@ -21,6 +26,6 @@ class Counters:
     wasm_calls: int = 0
     count_wasm_calls: bool = False
     #: Suspensions by cause: interrupted, timed out, waiting, asked, injected.
-    suspensions: Counter[str] = lean.field(factory=Counter)
+    suspensions: Counter[str] = lean.field(factory=_nothing)
     #: Frames gone on with after a suspension, by place: `entry`, `loop`, `call`, or the host function's name.
-    restarts: Counter[str] = lean.field(factory=Counter)
+    restarts: Counter[str] = lean.field(factory=_nothing)

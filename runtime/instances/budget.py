@@ -24,12 +24,14 @@ class Budget:
     @classmethod
     def of_memories(cls, limits: Limits) -> Budget:
         """For the linear memories of one instance."""
-        return cls(limits.memory, total=None if limits.totals is None else limits.totals.memory)
+        totals = limits.totals
+        return cls(limits.memory) if totals is None else Share(limits.memory, total=totals.memory)
 
     @classmethod
     def of_tables(cls, limits: Limits) -> Budget:
         """For the tables of one instance."""
-        return cls(limits.table, total=None if limits.totals is None else limits.totals.table)
+        totals = limits.totals
+        return cls(limits.table) if totals is None else Share(limits.table, total=totals.table)
 
     def take(self, amount: int) -> bool:
         """Charge `amount`; False, and nothing charged, where it would exceed a limit."""
@@ -53,11 +55,6 @@ class Budget:
         if self.total is not None:
             self.total.give(amount)
 
-    def __del__(self) -> None:
-        # Every memory and table that was charged here holds this: they are all gone.
-        if self.total is not None and self.used:
-            self.total.give(self.used)
-
     def require(self, amount: int, what: str) -> None:
         """Like `take`, but a refusal is a LimitError naming `what`."""
         if self.take(amount):
@@ -68,3 +65,14 @@ class Budget:
         raise LimitError(
             f"{what}: {amount} more on top of {total.used} exceeds the limit of {total.limit} of all instances together"
         )
+
+
+class Share(Budget):
+    """One that counts towards what all instances together may use."""
+
+    __slots__ = ()
+
+    def __del__(self) -> None:
+        # Every memory and table that was charged here holds this: they are all gone.
+        if self.total is not None and self.used:
+            self.total.give(self.used)

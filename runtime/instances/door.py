@@ -41,3 +41,10 @@ class Door(Protocol):
 
     def shut(self) -> None:
         """There is no shorter way from now on."""
+
+
+class Picture(Protocol):
+    """What a tier has made of an instance."""
+
+    def open(self, index: int) -> None:
+        """There is a new door to the function `index`."""

@@ -95,7 +95,7 @@ def _canonical(type_: ValType, value: object) -> Value:
 def _shown(type_: ValType, value: Value) -> object:
     if isinstance(value, ExnInst):
         return WasmException.of(value)
-    return value.instance.objects.shown(value) if isinstance(value, WasmFunc) else to_python(type_, value)
+    return value.instance.shown(value) if isinstance(value, WasmFunc) else to_python(type_, value)
 
 
 def exception_type(tag: TagInst) -> FuncType:

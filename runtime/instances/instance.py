@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from collections.abc import Callable
+from typing import Final, TypeAlias
 
 from .. import lean
 from ..limits import Limits
 from ..module import Module
 from .budget import Budget
-from .door import Door
+from .door import Door, Picture
 from .exception import TagInst
-from .func import FuncInst, HostFunc, WasmFunc
+from .func import FuncHandle, FuncInst, HostFunc, WasmFunc
 from .group import Group
 from .memory import MemInst
 from .objects import Objects
@@ -19,6 +20,9 @@ from .small import DataInst, ElemInst, GlobalInst
 from .table import TableInst
 
 Extern: TypeAlias = WasmFunc | HostFunc | TableInst | MemInst | GlobalInst | TagInst
+
+#: Where nobody counts.
+_NO_STEPS: Final = [0]
 
 
 @lean.define(eq=False, repr=False)
@@ -34,8 +38,11 @@ class Instance:
     elems: list[ElemInst] = lean.field(factory=list)
     datas: list[DataInst] = lean.field(factory=list)
     exports: dict[str, Extern] = lean.field(factory=dict)
-    #: Accounts for structs and arrays.
-    objects: Objects = lean.field(factory=lambda: Objects(Budget(Limits().memory)))
+    #: What it may allocate besides its tables.
+    budget: Budget = lean.field(factory=lambda: Budget(Limits().memory))
+    #: What Python code outside of the engine gets of a function of its own.
+    shown: Callable[[FuncInst], object] = FuncHandle
+    _objects: Objects | None = None
     group: Group = lean.field(factory=Group)
     mem: MemInst | None = None
     #: Those who share a memory with it; see `exec.cluster`.
@@ -46,13 +53,26 @@ class Instance:
     stack_pointer: GlobalInst | None = None
     stack_pointer_known: bool = False
     #: What is left of the budget of instructions of the execution that is inside; see `exec.poll.Requests.steps`.
-    steps: list[int] = lean.field(factory=lambda: [0])
+    steps: list[int] = lean.field(factory=lambda: _NO_STEPS)
     #: A tier's picture of the instance; it alone knows the form.
-    native: object = None
+    native: Picture | None = None
     #: Who wants to be told where there is machine code of an exported function, by its index; see `instances.door`.
     doors: dict[int, list[Door]] = lean.field(factory=dict)
     #: Owner's own data (hostsdk keeps its instance here); the engine never looks.
     owner: object = None
+
+    @property
+    def objects(self) -> Objects:
+        """Accounts for structs and arrays. Most instances never have any."""
+        if self._objects is None:
+            self._objects = Objects(self.budget, self.shown)
+        return self._objects
+
+    def open(self, index: int, door: Door) -> None:
+        """Somebody holds a function of its own, and may be given a shorter way in, now or later."""
+        self.doors.setdefault(index, []).append(door)
+        if self.native is not None:
+            self.native.open(index)
 
     def abandon(self, why: str) -> None:
         """It can't be used any more."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from typing import TypeAlias, cast
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from .. import lean
 from ..errors import Trap, TrapCode
@@ -19,6 +20,11 @@ from .region import Region, reserve
 Reserve: TypeAlias = "Callable[[int, int], Region | None]"
 #: Says of a new memory's type who finds a place for it from its beginning on; None where it is to have none yet.
 Places: TypeAlias = "Callable[[MemoryType], Reserve | None]"
+#: Bytes up to which a memory is made when somebody first looks. One for which there may be no room is made at once, so
+#: that it is known.
+_LATER: Final = 1 << 24
+_NONE: Final = bytearray()
+_making: Final = threading.RLock()
 
 
 @lean.define(eq=False)
@@ -29,7 +35,8 @@ class MemInst:
     is told before it can happen. `group` is that of the instances that have the memory: None while none has.
     """
 
-    #: Once the memory has settled it is a view, which does all that a bytearray does but change its size.
+    #: Once the memory has settled it is a view, which does all that a bytearray does but change its size. Not there as
+    #: long as nobody has looked, where `untouched` says how many bytes it will be.
     data: bytearray
     max: int | None
     budget: Budget
@@ -42,6 +49,7 @@ class MemInst:
     page: int = PAGE
     #: Atomic accesses by the processor, as soon as machine code may be using the memory.
     machine: Machine | None = None
+    untouched: int = 0
 
     @classmethod
     def allocate(cls, type_: MemoryType, budget: Budget, reserve: Reserve | None = None) -> MemInst:
@@ -49,15 +57,40 @@ class MemInst:
         it settles at once, if that can be."""
         size = type_.min * type_.page
         budget.require(size, "linear memory")
-        made = cls(bytearray(), type_.max, budget, address=type_.address, page=type_.page)
-        if reserve is None or made._settle(size, reserve) is None:
+        made = cls(_NONE, type_.max, budget, address=type_.address, page=type_.page)
+        if reserve is not None and made._settle(size, reserve) is not None:
+            return made
+        if size <= _LATER:
+            made.untouched = size
+            del made.data
+        else:
             made.data = bytearray(size)
         return made
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> object:
+            """`data`, as it is when somebody first looks: what is there finds its way without coming by here."""
+            if name != "data":
+                raise AttributeError(name)
+            made = bytearray(self.untouched)
+            with _making:  # a signal handler may come by here, too, and find the lock its own
+                try:
+                    return object.__getattribute__(self, name)
+                except AttributeError:
+                    self.data = made
+                self.untouched = 0
+            return made
 
     @property
     def pages(self) -> int:
         """Current size in pages."""
-        return len(self.data) // self.page
+        return self.size // self.page
+
+    @property
+    def size(self) -> int:
+        """Current size in bytes."""
+        return self.untouched or len(self.data)
 
     @property
     def type(self) -> MemoryType:
@@ -127,8 +160,8 @@ class MemInst:
         """Give the memory addresses that never change; None where that can't be. Nobody may hold a view of it.
         `reserve` finds them for so many bytes now, and so many at most."""
         if self.region is None and not self.pins:
-            data = self.data
-            if self._settle(len(data), reserve) is not None:
+            data = None if self.untouched else self.data
+            if self._settle(self.size, reserve) is not None and data is not None:
                 self.data[:] = data
         return self.region
 
@@ -137,7 +170,7 @@ class MemInst:
         room = self.budget.limit - self.budget.used + size
         region = reserve(size, min(self.ceiling * self.page, max(room, size)))
         if region is not None:
-            self.region, self.data = region, cast("bytearray", region.data)
+            self.region, self.data, self.untouched = region, cast("bytearray", region.data), 0
         return region
 
     def check(self, addr: int, size: int) -> None:

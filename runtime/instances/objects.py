@@ -62,10 +62,10 @@ class Objects:
 
     __slots__ = ("__weakref__", "budget", "charged", "room", "shown", "skip", "vain")
 
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, budget: Budget, shown: Callable[[FuncInst], object] = FuncHandle) -> None:
         self.budget = budget
         #: What Python code outside of the engine gets of a function that a field refers to.
-        self.shown: Callable[[FuncInst], object] = FuncHandle
+        self.shown = shown
         self.room = 0
         self.charged = 0
         #: How often others have asked in vain, and how many of their next requests go unheard.

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import cast
 
 from .. import lean
-from ..declarations import Export, ExternKind, Mode
+from ..declarations import Mode
 from ..errors import LimitError
 from ..exec.cluster import Cluster
 from ..instances.budget import Budget
@@ -21,7 +21,6 @@ from ..instances.exception import TagInst
 from ..instances.func import FuncInst, HostFunc, WasmFunc
 from ..instances.instance import Extern, Instance
 from ..instances.memory import MemInst, Places
-from ..instances.objects import Objects
 from ..instances.shared import SharedMemInst, World
 from ..instances.small import DataInst, ElemInst, GlobalInst
 from ..instances.table import TableInst
@@ -59,14 +58,14 @@ def allocate(
     Raises LimitError.
     """
     decls = module.decls
-    instance = Instance(module)
+    instance = Instance(module, budget=Budget.of_memories(limits))
     for extern in externs:
         _add_import(instance, extern)
     types = islice(module.env.funcs, module.imported_funcs, None)
     instance.funcs += [WasmFunc(type_, instance, code) for type_, code in zip(types, decls.codes, strict=True)]
     for index in range(len(instance.tags), len(module.env.tags)):
         instance.tags.append(TagInst(module.env.tags[index], module.tag_name(index)))
-    _allocate_memories(instance, limits, prealloc, places)
+    _allocate_memories(instance, prealloc, places)
     _allocate_tables(instance, limits)
     for global_ in decls.globals:
         instance.globals.append(GlobalInst(global_.type, evaluate(global_.init, instance)))
@@ -76,8 +75,11 @@ def allocate(
         instance.elems.append(ElemInst(elem.type, items))
     for data in decls.datas:
         instance.datas.append(DataInst(module.data[data.start : data.end] if data.mode is Mode.PASSIVE else b""))
+    spaces: tuple[Sequence[Extern], ...] = (
+        instance.funcs, instance.tables, instance.memories, instance.globals, instance.tags,
+    )  # fmt: skip
     for export in decls.exports:
-        instance.exports[export.name] = _exported(instance, export)
+        instance.exports[export.name] = spaces[export.kind][export.index]
     join_groups(instance)
     share(instance)
     return instance
@@ -97,12 +99,10 @@ def _add_import(instance: Instance, extern: Extern) -> None:
             instance.tags.append(extern)
 
 
-def _allocate_memories(instance: Instance, limits: Limits, prealloc: bool, places: Places | None) -> None:
-    budget = Budget.of_memories(limits)
-    instance.objects = Objects(budget)
+def _allocate_memories(instance: Instance, prealloc: bool, places: Places | None) -> None:
     for memory in instance.module.decls.memories:
         try:
-            instance.memories.append(make_memory(memory.type, budget, prealloc, places))
+            instance.memories.append(make_memory(memory.type, instance.budget, prealloc, places))
         except MemoryError:
             raise LimitError(f"linear memory: no room for {memory.type.min} pages") from None
     instance.mem = instance.memories[0] if instance.memories else None
@@ -136,24 +136,13 @@ def unshare(instance: Instance) -> None:
 
 
 def _allocate_tables(instance: Instance, limits: Limits) -> None:
+    tables = instance.module.decls.tables
+    if not tables:
+        return
     budget = Budget.of_tables(limits)
-    for table in instance.module.decls.tables:
+    for table in tables:
         init = None if table.init is None else evaluate(table.init, instance)
         instance.tables.append(TableInst.allocate(table.type, init, budget))
-
-
-def _exported(instance: Instance, export: Export) -> Extern:
-    match export.kind:
-        case ExternKind.FUNC:
-            return instance.funcs[export.index]
-        case ExternKind.TABLE:
-            return instance.tables[export.index]
-        case ExternKind.MEMORY:
-            return instance.memories[export.index]
-        case ExternKind.GLOBAL:
-            return instance.globals[export.index]
-        case ExternKind.TAG:
-            return instance.tags[export.index]
 
 
 def join_groups(instance: Instance) -> None:

@@ -192,6 +192,14 @@ class Image:
     def install(self, index: int, address: int) -> None:
         """Have a function's calls go to this code from now on."""
         self.words[self.base.layout.funcs // 8 + index] = address
+        self._open(index)
+
+    def open(self, index: int) -> None:
+        """There is a new door to a function: where there is code of it, that is its way in."""
+        if self.code.has(index):
+            self._open(index)
+
+    def _open(self, index: int) -> None:
         for door in self.instance.doors.get(index, ()):
             if self.ways is not None:
                 self.ways.open(door, index)

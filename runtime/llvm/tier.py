@@ -123,6 +123,7 @@ class NativeTier:
         #: Instances that have memories without guard pages.
         self._unguarded: weakref.WeakSet[Instance] = weakref.WeakSet()
         self._warm = interpreters.warm(self._find)
+        self._quick: dict[type, Any] = {}
         self._refused: weakref.WeakSet[Instance] = weakref.WeakSet()
 
     # A tier's own -------------------------------------------------------------------------------------------------
@@ -186,9 +187,12 @@ class NativeTier:
 
     def quick(self, kind: type[T]) -> type[T]:
         """A class like `kind`, a `Door`'s, whose objects machine code can serve; `kind` itself where that can't be."""
-        from .capi.kind import quick
+        found: type[T] | None = self._quick.get(kind)
+        if found is None:
+            from .capi.kind import quick
 
-        return quick(kind)
+            found = self._quick[kind] = quick(kind)
+        return found
 
     def expect(self, module: Module) -> None:
         """Begin to get ready, in the background, for a module that is not so small that it ends before."""

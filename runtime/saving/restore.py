@@ -253,8 +253,8 @@ class _Restorer:
         for instance, data in zip(self.instances, self.body["instances"], strict=True):
             decls = instance.module.decls
             budget = Budget.of_memories(limits)
-            instance.objects = Objects(budget)
-            instance.objects.shown = partial(Func, store=self.homes[self.home[instance]].store)
+            instance.budget = budget
+            instance.shown = partial(Func, store=self.homes[self.home[instance]].store)
             _own(field(data, "memories", list), decls.imported(ExternKind.MEMORY), memories, budget)
             _own(field(data, "tables", list), decls.imported(ExternKind.TABLE), tables, Budget.of_tables(limits))
         made = [self._memory(m, memories.get(i)) for i, m in enumerate(field(self.body, "memories", list))]

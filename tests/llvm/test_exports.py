@@ -282,6 +282,16 @@ CALLER = """(import "h" "out" (func $out (param i32) (result i32)))
   (func (export "sum") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1)))"""
 
 
+def test_an_export_first_asked_for_when_there_is_code_has_the_short_way() -> None:
+    """DESIGN.md 7 (calling an export): exports are made when they are asked for, and code may be there by then."""
+    guest = made('(func (export "a") (result i32) i32.const 1) (func (export "b") (result i32) i32.const 2)')
+    assert guest.exports.a() == 1  # a small module is compiled as a whole
+    assert guest.exports["b"]._door.way is not None
+    assert (guest.exports.b(), guest.exports.b()) == (2, 2)
+    assert guest.exports.b is guest.exports["b"]
+    assert list(guest.exports) == ["a", "b"]
+
+
 def test_an_export_called_in_a_host_function_is_nested() -> None:
     """A call in a host function has the outer execution's depth, and the outer call goes on with its result."""
     box: dict[str, Any] = {}

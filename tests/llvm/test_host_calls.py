@@ -471,7 +471,7 @@ def test_nothing_is_kept_of_a_call() -> None:
     gc.collect()
     bound = straight._functions.find("h", "f", None)
     assert bound is not None
-    things = (big, word, f, odd, bound._plain_call, straight._raw, None)
+    things = (big, word, f, odd, bound.now, straight._raw, None)
     before = [sys.getrefcount(thing) for thing in things]
     tracemalloc.start()
     try:
@@ -511,8 +511,8 @@ def test_the_lock_is_kept_where_nobody_waits_for_it(watched: bool) -> None:
     for _ in range(3):
         assert guest.exports.run(8, **options) == 16
         assert guest.exports.twice(4) == 8
-        image = guest._raw.native
-        held.append(image.ways._words[13])  # type: ignore[attr-defined]  # desk.KEEP
+        image: Any = guest._raw.native
+        held.append(image.ways._words[13])
     assert held == [1] * 3
     with pytest.raises(Exception, match="stack"):
         Instance(Module.from_bytes(wat('(module (func $f (export "f") (call $f)))')), engine=using).exports.f()

@@ -19,6 +19,8 @@ from runtime.linking.instantiate import allocate, initialise, instantiate
 from runtime.module import Module
 from runtime.types import FUNCREF, I32, I64, FuncType, GlobalType, MemoryType, TableType
 from tests.support.build import wat
+from tests.support.guests import Guest
+from tests.support.native import on_both
 
 
 class _Code:
@@ -191,6 +193,27 @@ def test_a_memory_that_the_host_cannot_give_is_a_limit_error(monkeypatch: pytest
     monkeypatch.setattr(MemInst, "allocate", refuse)
     with pytest.raises(LimitError, match="no room for 2 pages"):
         _instance("(memory 2)")
+
+
+@on_both
+@pytest.mark.parametrize("first", ["size", "read", "grow", "at"])
+def test_a_memory_is_made_when_somebody_looks(tier: str, first: str) -> None:
+    """DESIGN.md 7 (making an instance): until then it has its size and grows as it should; then it is all zero."""
+    text = """(memory (export "m") 1 3)
+      (func (export "grow") (result i32) (memory.grow (i32.const 1)))
+      (func (export "at") (param i32) (result i32) (i32.load (local.get 0)))"""
+    guest = Guest(text, tier=tier, cache=None)
+    memory = guest.memory
+    assert memory.untouched == PAGE
+    if first == "size":
+        assert (memory.pages, memory.type) == (1, MemoryType(1, 3))
+        assert memory.untouched == PAGE
+    elif first == "read":
+        assert memory.read(PAGE - 4, 4) == bytes(4)
+    else:
+        assert guest.call(first, *([PAGE - 4] if first == "at" else [])) == (1 if first == "grow" else 0)
+    assert guest.call("at", PAGE - 4) == 0
+    assert (memory.untouched, memory.pages) == (0, 2 if first == "grow" else 1)
 
 
 # Initialisation
