@@ -36,6 +36,10 @@ class Tier(Protocol):
     def places(self, module: Module) -> Places | None:
         """Where the memories of a new instance are best from their beginning on; None where that is of no account."""
 
+    def preparer(self, ctx: ExecContext) -> object:
+        """What the interpreter finds its code by in an execution, so that it goes on with frames that stand in such
+        code as they are; None where each frame is for the tier to look at."""
+
     def call(self, ctx: ExecContext, func: WasmFunc, args: tuple[Value, ...]) -> tuple[Value, ...]:
         """Call `func`. The caller has made sure that the arguments fit."""
 

@@ -42,7 +42,8 @@ from .code import (
     Registers,
     Site,
 )
-from .spill import entry_frame, func_of, site_frame, spill_callers
+from .shelf import Shelf
+from .spill import entry_frame, func_of, site_frame
 
 #: What a handler raises for an access out of bounds.
 _OUT_OF_BOUNDS = (struct.error, IndexError, OverflowError)
@@ -130,6 +131,15 @@ class Machine:
             except BaseException as error:
                 self._left(error, regs, site, where, op)
                 raise
+
+    def finish(self, stack: list[tuple[Site, Registers]], inbox: tuple[Value, ...] | None) -> tuple[Value, ...]:
+        """Go on with frames that wait for a callee, which has come back with `inbox`: the outermost one's results. The
+        stack is the machine's from now on. May suspend."""
+        self.stack = stack
+        site, regs = stack.pop()
+        if inbox:
+            regs[site.dest : site.dest + len(inbox)] = inbox
+        return self.run(regs, site.next or [])
 
     # Calls between functions of modules ----------------------------------------------------------------------------
 
@@ -244,7 +254,7 @@ class Machine:
         except Unwind:
             if site.kind < TAIL:
                 ctx.spilled.append(site_frame(site, regs))
-            spill_callers(ctx, self.stack)
+            self._shelve()
             raise
 
     def _deliver(self, site: Site, regs: Registers, values: tuple[Value, ...]) -> tuple[Registers, Block]:
@@ -272,7 +282,7 @@ class Machine:
             ctx.depth, ctx.cells = ctx.depth - 1, ctx.cells - len(regs)
             return ctx.tier.call(ctx, func, tuple(regs[1 : 1 + len(func.type.params)]))
         except Unwind:
-            spill_callers(ctx, self.stack)
+            self._shelve()
             raise
     # Exceptions ----------------------------------------------------------------------------------------------------
 
@@ -313,8 +323,13 @@ class Machine:
 
     def _leave(self, why: Suspended) -> None:
         self.ctx.cells = self.cells
-        spill_callers(self.ctx, self.stack)
+        self._shelve()
         unwind(self.ctx, why)
+
+    def _shelve(self) -> None:
+        """Put the frames that wait for a callee where the run loop finds them. The machine is done with them."""
+        if self.stack:
+            self.ctx.spilled.append(Shelf(Machine, self.prepared, self.stack))
 
     def _left(self, error: BaseException, regs: Registers, site: Site | None, where: Any, op: Any) -> None:
         """An error goes through our frames: note where each was."""

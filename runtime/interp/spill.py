@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..exec.context import ExecContext
 from ..exec.frames import WasmFrame, pack
 from ..instances.func import WasmFunc
 from ..validate.layout import Layout
@@ -33,12 +32,6 @@ def site_frame(site: Site, regs: Registers) -> WasmFrame:
 def entry_frame(code: Prepared, regs: Registers) -> WasmFrame:
     """The record of a frame that has not run its first instruction."""
     return _frame(code, code.layouts[-1], (), regs)
-
-
-def spill_callers(ctx: ExecContext, stack: list[tuple[Site, Registers]]) -> None:
-    """Put the frames that wait for a callee where the run loop finds them, innermost first."""
-    ctx.spilled.extend([site_frame(site, regs) for site, regs in reversed(stack)])
-    stack.clear()
 
 
 def refill(code: Prepared, frame: WasmFrame, inbox: tuple[Value, ...] | None) -> tuple[Registers, Block]:

@@ -60,10 +60,13 @@ class Interpreter:
     def places(self, module: Module) -> None:
         """The interpreter is at its best with a memory that has no fixed place."""
 
+    def preparer(self, ctx: ExecContext) -> Preparer:
+        """What finds the code of functions for an execution."""
+        return self._find if ctx.requests.steps is None else prepared_counting
+
     def call(self, ctx: ExecContext, func: WasmFunc, args: tuple[Value, ...]) -> tuple[Value, ...]:
         """Call `func`. May suspend."""
-        requests = ctx.requests
-        find = self._find if requests.steps is None else prepared_counting
+        requests, find = ctx.requests, self.preparer(ctx)
         code = find(func)
         if ctx.depth >= ctx.limits.frames or ctx.cells + code.size > ctx.limits.cells:
             raise Trap(TrapCode.STACK_OVERFLOW)
@@ -88,7 +91,7 @@ class Interpreter:
         thrown: WasmException | None = None,
     ) -> tuple[Value, ...]:
         """Go on in a recorded frame. May suspend."""
-        find = self._find if ctx.requests.steps is None else prepared_counting
+        find = self.preparer(ctx)
         code = find(frame.func)
         ctx.cells -= code.size  # the machine counts it from here on
         regs, block = refill(code, frame, inbox)

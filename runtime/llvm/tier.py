@@ -216,6 +216,10 @@ class NativeTier:
 
         return place
 
+    def preparer(self, ctx: ExecContext) -> object:
+        """None where there may be machine code for a frame."""
+        return None if self.fit(ctx) else self._plain.preparer(ctx)
+
     # Its parts ----------------------------------------------------------------------------------------------------
 
     def fit(self, ctx: ExecContext) -> bool:
