@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Coroutine, Generator
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-from ._adaptor import Adapted, adapt
+from ._adaptor import Adapted
 from ._binding import Binding
-from ._callback import TailCallRequest
 from ._context import BlockingContext, Context
+from ._ending import Ending, Results, ending_of
 from ._engine import (
     Dropped,
     ExecContext,
@@ -20,7 +20,6 @@ from ._engine import (
     RecordError,
     RuntimeInstance,
     StateError,
-    TailCall,
     Unwind,
     Value,
     lean,
@@ -40,8 +39,6 @@ if TYPE_CHECKING:
 #: Refusals during a drop before a generator that goes on asking is given up.
 _PATIENCE = 1000
 
-Results: TypeAlias = "tuple[Value, ...] | TailCall"
-
 
 @lean.define(eq=False)
 class Live:
@@ -53,6 +50,11 @@ class Live:
 
 class BoundFunction:
     """A registered function, bound to an instance: what stands behind the engine's `HostFunc`."""
+
+    __slots__ = (
+        "__weakref__", "_ending", "_enter_first", "_last", "_manner", "_plain", "accepts", "binding", "direct", "fn",
+        "func", "module", "name", "now", "shape", "spec", "takes_context", "version", "where",
+    )  # fmt: skip
 
     def __init__(self, spec: FunctionSpec, binding: Binding) -> None:
         self.spec = spec
@@ -74,16 +76,17 @@ class BoundFunction:
 
     # Most guests call few of the functions that they import: what a call needs is made when it is first asked for.
 
+    _ending: Ending
+    _manner: Manner
     #: The short way in, for a signature of numbers; or the long one.
     _enter_first: Adapted
-    _manner: Manner
     #: What every plain call is to its context: nothing is journaled.
     now: Call
 
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> object:
-            """One of these three, which stays."""
+            """One of these four, which stays."""
             make = _LATER.get(name)
             if make is None:
                 raise AttributeError(name)
@@ -155,7 +158,7 @@ class BoundFunction:
         ctx = self._context(border)
         call, ctx._call = ctx._call, self.now
         try:
-            return self._finish_plain(value, (), ctx)
+            return self._ending.plain(value, (), ctx)
         except Exception as error:
             return self._mapped(error)
         finally:
@@ -185,12 +188,7 @@ class BoundFunction:
         plain = signature.decode(args, ctx)
         bound = signature.bind(plain, ctx)
         value = spec.fn(*bound) if spec.style is Style.PURE else spec.fn(ctx, *bound)
-        return self._finish_plain(value, plain, ctx)
-
-    def _finish_plain(self, value: object, plain: tuple[Any, ...], ctx: Context[Any]) -> Results:
-        if isinstance(value, TailCallRequest):
-            raise StateError(Text.PLAIN_TAIL(where=self.where))
-        return self.spec.signature.encode(value, plain, ctx)
+        return self._ending.plain(value, plain, ctx)
 
     def _run_restartable(
         self,
@@ -243,22 +241,7 @@ class BoundFunction:
         else:
             record.rewind()
             value = self.spec.fn(ctx, *self.spec.signature.bind(plain, ctx))
-        return self._finish(value, plain, ctx)
-
-    def _finish(self, value: object, plain: tuple[Any, ...], ctx: Context[Any]) -> Results:
-        """The function has returned: its results, unless its record says that it can't have."""
-        call = ctx._now
-        if call.record is not None:
-            if call.record.throw is not None:  # a commit let it come to its end before the operation thrown into
-                raise call.record.throw
-            self._check_done(call.record)
-            if call.record.trapped is not None:
-                raise call.record.trapped
-        if isinstance(value, TailCallRequest):
-            func, args = value.resolve(ctx, self.spec.signature.type)
-            return TailCall(func, args)
-        with call.atomic():
-            return self.spec.signature.encode(value, plain, ctx)
+        return self._ending.restartable(value, plain, ctx)
 
     def _spill(
         self,
@@ -369,13 +352,6 @@ class BoundFunction:
             op = self._step(ctx, generator, op)
         return generator
 
-    def _check_done(self, record: Record) -> None:
-        """A success with the record still pending is a mistake that must not pass silently."""
-        if record.pending is not None:
-            raise RecordError(f"{self.where} returned while its {record.pending.kind} was pending")
-        if record.replaying:
-            raise RecordError(Text.SHORT_REPLAY(where=self.where, done=record.cursor, all=len(record.entries)))
-
     def _mapped(self, error: BaseException) -> Results:
         """Results that tell the guest of `error`, or the error itself."""
         results = None if isinstance(error, ResultError) else self.spec.signature.errno(error)
@@ -398,23 +374,13 @@ class BoundFunction:
 
 
 def _first_entry(bound: BoundFunction) -> Adapted:
-    spec, plain = bound.spec, bound._plain
-    if spec.style not in (Style.GENERATOR, Style.COROUTINE):
-        finish = bound._finish_plain if plain else bound._finish
-        short = adapt(spec.fn, spec.signature, finish, context=bound.takes_context, recorded=not plain)
-        if short is not None:
-            return short
-    return bound._plain_generic if plain else bound._first
-
-
-def _manner_of(bound: BoundFunction) -> Manner:
-    spec = bound.spec
-    return Manner(bound.where, not bound._plain, spec.catch_traps, spec.callbacks == "scheduled")
+    return bound._ending.short or (bound._plain_generic if bound._plain else bound._first)
 
 
 _LATER: dict[str, Callable[[BoundFunction], object]] = {
+    "_ending": lambda bound: ending_of(bound.spec),
     "_enter_first": _first_entry,
-    "_manner": _manner_of,
+    "_manner": lambda bound: bound._ending.manner,
     "now": lambda bound: Call(bound._manner),
 }
 

@@ -138,6 +138,8 @@ class FunctionSpec:
     repeat: bool
     #: Reads the annotations again, for a guest with 64-bit addresses.
     widen: Callable[[], Signature] | None = None
+    #: What all instances that import it have in common, once one has called it; see `_ending`.
+    kept: list[Any] = lean.field(factory=list, init=False, repr=False)
 
     @property
     def wide(self) -> Signature | None:
