@@ -117,7 +117,8 @@ def test_nothing_is_kept_of_a_call() -> None:
     finally:
         tracemalloc.stop()
     after = [sys.getrefcount(thing) for thing in (big, real, bad, pair, None, int)]
-    assert all(abs(a - b) < 50 for a, b in zip(before, after, strict=True)), (before, after)
+    # What earlier tests have left may go meanwhile, some dozens of it.
+    assert all(-500 < a - b < 50 for a, b in zip(after, before, strict=True)), (before, after)
 
 
 # Requests and ends ----------------------------------------------------------------------------------------------------
