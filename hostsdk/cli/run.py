@@ -50,6 +50,7 @@ _COUNT = click.IntRange(min=0)
 )
 @click.option("--timeout", callback=duration, metavar="TIME", help="Stop after 500ms, 5s, 2m …, whatever it is doing.")
 @click.option("--max-memory", callback=size, metavar="SIZE", help="Of all linear memories together: 64MiB, say.")
+@click.option("--max-disk", callback=size, metavar="SIZE", help="By how much files in --dir may grow, all together.")
 @click.option("--max-table", type=_COUNT, default=_LIMITS.table, metavar="N", help="Entries of all tables together.")
 @click.option("--max-frames", type=_COUNT, default=_LIMITS.frames, metavar="N", help="Depth of calls.")
 @click.option("--max-cells", type=_COUNT, default=_LIMITS.cells, metavar="N", help="Locals and operands of all frames.")
@@ -75,6 +76,7 @@ def command(
     load: str | None,
     timeout: float | None,
     max_memory: int | None,
+    max_disk: int | None,
     max_table: int,
     max_frames: int,
     max_cells: int,
@@ -105,6 +107,6 @@ def command(
     plan = Plan(
         file, args, env, folders, listen, hosts, invoke, timeout, limits, features,
         tier=tier, trace=trace, trace_file=trace_file, lazy=lazy, threads=threads,
-        save=save, load=load,
+        save=save, load=load, disk=max_disk,
     )  # fmt: skip
     sys.exit(run(plan))

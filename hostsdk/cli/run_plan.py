@@ -73,3 +73,5 @@ class Plan:
     #: Where the execution is kept that a time limit or Ctrl-C stops; where one is that is to go on.
     save: str | None = None
     load: str | None = None
+    #: Bytes by which files in `dirs` may grow; None for no limit.
+    disk: int | None = None

@@ -224,6 +224,7 @@ class _Job:
             env=plan.env,
             preopens=[(each.guest, wasi.Preopen(each.path, each.read_only)) for each in plan.dirs],
             listen=sockets,
+            disk=plan.disk,
         )
         makers = {_WASI: wasi.preview1, _OLD_WASI: wasi.unstable}
         return [make(config) for name, make in makers.items() if name in wanted]

@@ -82,6 +82,9 @@ class WasiConfig:
     stdin: Stream
     stdout: Stream
     stderr: Stream
+    #: Bytes by which files may grow in the directories that are given as paths, all together; each new name counts 4096
+    #: of them, and what is removed isn't given back. A write past it is short, and then ENOSPC. None for no limit.
+    disk: int | None
     #: Gives that many random bytes; or a seed, and then the guest gets the same bytes in each run.
     random: Callable[[int], bytes] | int
 
@@ -95,6 +98,7 @@ class WasiConfig:
         stdin: Stream = "inherit",
         stdout: Stream = "inherit",
         stderr: Stream = "inherit",
+        disk: int | None = None,
         random: Callable[[int], bytes] | int = os.urandom,
     ) -> None:
         fill = partial(object.__setattr__, self)
@@ -105,4 +109,5 @@ class WasiConfig:
         fill("stdin", stdin)
         fill("stdout", stdout)
         fill("stderr", stderr)
+        fill("disk", disk)
         fill("random", random)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hostsdk import BlockingContext, Clock, Context, lean
 
@@ -12,6 +12,9 @@ from .fdtable import Descriptor, FdTable
 from .fs.base import Directory, File, Listener
 from .fs.stdio import stream
 from .types import Rights
+
+if TYPE_CHECKING:
+    from .fs.disk import Disk
 
 #: Nanoseconds of a second.
 SECOND = 1_000_000_000
@@ -47,6 +50,8 @@ class WasiState:
     """Descriptors, clock and random source of one instance."""
 
     config: WasiConfig
+    #: What may still be put into the directories that are given as paths; None for whatever there is room for.
+    disk: Disk | None = None
     fds: FdTable = lean.field(factory=FdTable)
     random: Any = None
     #: Where the guest's monotonic clock has come.
@@ -60,6 +65,10 @@ class WasiState:
     def of(cls, config: WasiConfig) -> WasiState:
         """A fresh one: standard streams and preopened descriptors are open. Raises what opening them raises."""
         state = cls(config)
+        if config.disk is not None:
+            from .fs.disk import Disk
+
+            state.disk = Disk(config.disk)
         state.random = SeededRandom(config.random) if isinstance(config.random, int) else config.random
         try:
             state._open()
@@ -92,7 +101,7 @@ class WasiState:
             return source
         from .fs.host import HostDirectory
 
-        return HostDirectory.at(source)
+        return HostDirectory.at(source, self.disk)
 
     def listener(self, place: int) -> Listener:
         """A listening socket, as the configuration has it."""

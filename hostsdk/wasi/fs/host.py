@@ -10,7 +10,8 @@ import errno
 import os
 import stat
 import threading
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
+from typing import TypeVar
 
 from hostsdk import SnapshotError
 
@@ -19,7 +20,9 @@ from ..types import FdFlags, Filestat, FileType, Rights
 from .base import Directory, File, Name, Opening, Ready, Sources
 from .beside import Beside, fetch
 from .descriptor import NOWAIT, UNABLE, Described, Plain, filestat, filetype_of
+from .disk import Disk
 
+T = TypeVar("T")
 #: Bytes that one read gives at most.
 _MOST = 1 << 26
 #: What every open is done with. NONBLOCK: opening a FIFO waits for nobody. NOCTTY: a terminal stays somebody else's.
@@ -42,9 +45,10 @@ class HostFile(Plain):
     rights = Rights.FILE
     most = _MOST
 
-    def __init__(self, fd: int, how: Opening) -> None:
+    def __init__(self, fd: int, how: Opening, disk: Disk | None = None) -> None:
         super().__init__(fd)
         self.rights = Rights.FILE & ~_withheld(how)
+        self._disk = disk
         self._beside = Beside()
         self._nowait = NOWAIT
         #: Held while the place in the file is put back.
@@ -92,7 +96,11 @@ class HostFile(Plain):
 
     def write(self, data: bytes) -> int:
         """As much as the system takes."""
-        return self.use(os.write, data)
+        return self.use(os.write if self._disk is None else self._disk.write, data)
+
+    def pwrite(self, data: bytes, offset: int) -> int:
+        """As much as the system takes, at `offset`."""
+        return self.use(os.pwrite if self._disk is None else self._disk.pwrite, data, offset)
 
     def ready(self, write: bool) -> Ready:
         """Always; for a reader with what is left of it."""
@@ -112,7 +120,7 @@ class HostFile(Plain):
         """As ftruncate does."""
         if size > _LATEST:
             raise fault(errno.EFBIG)
-        self.use(os.ftruncate, size)
+        self.use(os.ftruncate if self._disk is None else self._disk.resize, size)
 
     def set_times(self, atim: int | None, mtim: int | None) -> None:
         """As futimens does."""
@@ -122,7 +130,7 @@ class HostFile(Plain):
         """As posix_fallocate does."""
         if offset + size > _LATEST:
             raise fault(errno.EFBIG)
-        self.use(os.posix_fallocate, offset, size)
+        self.use(os.posix_fallocate if self._disk is None else self._disk.allocate, offset, size)
 
     def advise(self, offset: int, size: int, advice: int) -> None:
         """As posix_fadvise does, where there is such a thing."""
@@ -170,14 +178,23 @@ class HostStream(Plain):
 class HostDirectory(Described, Directory):
     """A directory of the host's."""
 
+    def __init__(self, fd: int, disk: Disk | None = None) -> None:
+        super().__init__(fd)
+        self._disk = disk
+
     @classmethod
-    def at(cls, path: str | bytes | os.PathLike[str]) -> HostDirectory:
-        """The directory at a path of the host's, which may lead through symbolic links. Raises OSError."""
-        return cls(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+    def at(cls, path: str | bytes | os.PathLike[str], disk: Disk | None = None) -> HostDirectory:
+        """The directory at a path of the host's, which may lead through symbolic links; `disk` is what may be put into
+        it. Raises OSError."""
+        return cls(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), disk)
 
     def walk(self, name: bytes) -> HostDirectory:
         """Opened for nothing but to go on from."""
-        return HostDirectory(self.use(_open, name, _PATH | _DIRECTORY))
+        return HostDirectory(self.use(_open, name, _PATH | _DIRECTORY), self._disk)
+
+    def _name(self, make: Callable[[int], T]) -> T:
+        """Do what gives something a name here."""
+        return self.use(make) if self._disk is None else self._disk.name(lambda: self.use(make))
 
     def open(self, name: bytes, how: Opening) -> File:
         """Open or create; FIFOs and character devices too, whose I/O can't block. Block devices and sockets are refused
@@ -185,18 +202,19 @@ class HostDirectory(Described, Directory):
         if how.directory or name == b".":
             if how.create or how.truncate or (how.write and not how.directory):
                 raise fault(errno.EISDIR if self._is_directory(name) else errno.ENOTDIR)
-            return HostDirectory(self.use(_open, name, os.O_RDONLY | _DIRECTORY))
+            return HostDirectory(self.use(_open, name, os.O_RDONLY | _DIRECTORY), self._disk)
         mode = self._mode(name)
         _require_ordinary(mode)
         try:
-            fd = self.use(_open, name, _flags(how))
+            new = how.create and not mode
+            fd = (self._name if new else self.use)(lambda at: _open(at, name, _flags(how)))
         except OSError as error:
             if error.errno == errno.ENXIO and stat.S_ISFIFO(mode):
                 # Nobody reads it yet, and no event tells of one who comes: until there is a writer, it isn't open.
                 raise BlockingIOError from None
             raise
         try:
-            return _opened(fd, how)
+            return _opened(fd, how, self._disk)
         except BaseException:
             os.close(fd)
             raise
@@ -225,7 +243,7 @@ class HostDirectory(Described, Directory):
 
     def make_directory(self, name: bytes) -> None:
         """As mkdirat does."""
-        self.use(lambda fd: os.mkdir(name, 0o777, dir_fd=fd))
+        self._name(lambda fd: os.mkdir(name, 0o777, dir_fd=fd))
 
     def remove_directory(self, name: bytes) -> None:
         """As unlinkat does for directories."""
@@ -243,11 +261,11 @@ class HostDirectory(Described, Directory):
     def link(self, name: bytes, to: Directory, new: bytes) -> None:
         """As linkat does."""
         there = _host(to)
-        self.use(lambda fd: there.use(lambda other: _link(fd, name, other, new)))
+        there._name(lambda other: self.use(lambda fd: _link(fd, name, other, new)))
 
     def symlink(self, target: bytes, name: bytes) -> None:
         """As symlinkat does."""
-        self.use(lambda fd: os.symlink(target, name, dir_fd=fd))
+        self._name(lambda fd: os.symlink(target, name, dir_fd=fd))
 
     def set_name_times(self, name: bytes, atim: int | None, mtim: int | None) -> None:
         """As utimensat does."""
@@ -333,13 +351,13 @@ def _require_ordinary(mode: int) -> None:
         raise fault(errno.ENXIO, "a socket can't be opened by its name")
 
 
-def _opened(fd: int, how: Opening) -> File:
+def _opened(fd: int, how: Opening, disk: Disk | None) -> File:
     mode = os.fstat(fd).st_mode
     _require_ordinary(mode)  # it may have been put there since somebody looked
     if stat.S_ISREG(mode):
-        return HostFile(fd, how)
+        return HostFile(fd, how, disk)
     if stat.S_ISDIR(mode):
-        return HostDirectory(fd)
+        return HostDirectory(fd, disk)
     if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
         return HostStream(fd, how)
     raise fault(errno.EACCES, "what this is, nobody knows")
