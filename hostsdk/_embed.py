@@ -73,6 +73,11 @@ class Instance:
     A context manager: closing it ends the host modules' states and resources. One thread at a time.
     """
 
+    # What `close` looks at: Ctrl-C may end the making of an instance before its first step.
+    _closed: bool = False
+    _sharing: Instance | None = None
+    _bindings: Sequence[Binding] = ()
+
     def __init__(
         self,
         module: Module,
@@ -193,15 +198,14 @@ class Instance:
         sharing: Instance | None = None,
     ) -> None:
         self.module = module
+        self._sharing = sharing
         self._trace = trace = trace or implied()
         engine = engine or _DEFAULT_ENGINE
         #: Live objects under numbers that the guest holds, shared by the host modules.
         self.resources: ResourceTable = ResourceTable() if sharing is None else sharing.resources
         #: The process whose thread this instance belongs to.
         self._process: Any = None if sharing is None else sharing._process
-        self._sharing = sharing
-        self._closed = False
-        self._bindings: list[Binding] = []
+        self._bindings = bindings = list[Binding]()
         self._store: Store = Store(engine if trace is None or sharing is not None else trace.engine(engine), limits)
         #: Of all host modules.
         self._functions = Functions(trace)
@@ -209,7 +213,7 @@ class Instance:
         for host in hosts:
             state = host.make_state() if sharing is None else sharing.state(host)
             binding = Binding(host, state, self.resources, self)
-            self._bindings.append(binding)
+            bindings.append(binding)
             for name, tag in host.tags.items():
                 self._tags[host.name, name] = tag
             self._functions.add(binding)
@@ -426,10 +430,10 @@ class Instance:
         for context in reversed(raw.group.root().active) if raw is not None else ():
             _attempt(errors, partial(control.drop, context))
         if self._sharing is not None:
-            self._bindings.clear()
+            self._bindings = ()
             if raw is not None:
                 unshare(raw)
-        else:
+        elif hasattr(self, "resources"):
             _attempt(errors, self.resources.close_all)
         for binding in reversed(self._bindings):
             _attempt(errors, partial(binding.module.close_state, binding.state))

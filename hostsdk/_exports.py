@@ -13,9 +13,11 @@ from ._engine import (
     FuncType,
     HostFunc,
     Interrupt,
+    State,
     Terms,
     WasmFunc,
     arguments,
+    control,
     handle_restart,
     python_results,
     run_through,
@@ -76,9 +78,14 @@ class Export:
         ctx.next_call = func.inst, canonical
         if steps is not None:
             ctx.allow(steps)
-        outcome = run_through(ctx, interrupt, timeout)
-        if type(outcome) is not RuntimeReturned:
-            return instance._unusual(Execution(instance, self.name, args, ctx), outcome)
+        try:
+            outcome = run_through(ctx, interrupt, timeout)
+            if type(outcome) is not RuntimeReturned:
+                return instance._unusual(Execution(instance, self.name, args, ctx), outcome)
+        except BaseException:
+            if ctx.state is State.SUSPENDED:  # Ctrl-C, after the guest had come back: nobody else can go on with it
+                control.drop(ctx)
+            raise
         instance._store.recycle(ctx)
         if self._lift is not None:
             return self._lift(outcome.values)

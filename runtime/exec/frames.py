@@ -172,6 +172,12 @@ class Frames(Sequence[Frame]):
             self.parts.pop()
         return frame
 
+    def trim(self) -> None:
+        """Take away what has no frames any more: Ctrl-C may have come before somebody could."""
+        parts = self.parts
+        while parts and not isinstance(part := parts[-1], (WasmFrame, HostFrame)) and part.over:
+            parts.pop()
+
     def copy(self) -> Frames:
         """The same frames, which stay when they are taken off here."""
         return Frames([part if isinstance(part, (WasmFrame, HostFrame)) else part.copy() for part in self.parts])

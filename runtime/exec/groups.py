@@ -108,8 +108,8 @@ def leave_groups(ctx: ExecContext) -> None:
         active = group.active
         if ctx in active:
             active.remove(ctx)
-        if group.gate is not None and not active:
-            group.gate.value = FREE
+            if group.gate is not None and not active:
+                group.gate.value = FREE
     if ctx.over:
         for below in ctx.over:
             below.covered -= 1

@@ -18,7 +18,7 @@ from . import shadow
 from .context import ExecContext
 from .frames import HostFrame, WasmFrame
 from .groups import arrive, leave_clusters, leave_groups
-from .here import current, here
+from .here import Here, current, here
 from .host import enter, invoke
 from .interrupt import Interrupt
 from .poll import exit_signal, interrupted
@@ -58,47 +58,95 @@ def run(ctx: ExecContext, interrupt: Interrupt | None = None, deadline: float | 
 
     `interrupt` and `deadline` (on the clock's monotonic scale) hold for this run. Raises StateError for an execution
     that has ended or is running, ReentrancyError where the guest is in the middle of another call, and LimitError
-    where too little of Python's own stack is left; nothing changes then.
+    where too little of Python's own stack is left; nothing changes then. What a signal's handler raises (Ctrl-C) is an
+    outcome where it comes while the guest runs, and is raised where it comes before or after: the execution is then as
+    it was, or as that outcome left it.
     """
-    fresh = ctx.state is _READY
-    running = move(ctx.state, _RUNNING)
+    before = ctx.state
+    fresh = before is _READY
+    running = move(before, _RUNNING)
     if near_end(RUN):
         raise LimitError(f"Python's recursion limit is near: a call needs {RUN} frames")
     call = ctx.next_call
     instance = call[0].instance if call is not None else _waiting_instance(ctx)
-    if instance is not None:
-        arrive(ctx, instance)
-    ctx.state = running
     requests = ctx.requests
-    if not fresh:
-        # What a check has reported is answered by the resume. A wait or a question was no check, and what is thrown in
-        # takes the place of the operation with its check.
-        requests.skip = ctx.reported and ctx.throw is None and _in_host(ctx)
     armed = interrupt is not None or deadline is not None
-    if armed:
-        requests.arm(interrupt, deadline)
-    elif not fresh or _asked(ctx):
-        requests.refresh()
-    if not fresh and (requests.exit_code is not None or requests.parent is not None):
-        ctx.throw = exit_signal(requests) or ctx.throw
     mine = here()
     above = None if mine.ctx is None else current()
-    mine.ctx = ctx
+    begun, outcome = False, None
     try:
-        if requests.signals:
-            POST.begin(requests, outermost=above is None)
-        outcome = _loop(ctx)
-    finally:
-        if requests.signals:
-            POST.end(requests)
-        mine.ctx = above
-        if armed:
-            requests.disarm()
-        if ctx.member is not None:
-            leave_clusters(ctx)
-        if above is not None:  # what was asked of it meanwhile, and this activation couldn't answer
-            above.requests.refresh()
-    return _settle(ctx, outcome)
+        try:
+            if instance is not None:
+                arrive(ctx, instance)
+            ctx.state = running
+            if not fresh:
+                # What a check has reported is answered by the resume. A wait or a question was no check, and what is
+                # thrown in takes the place of the operation with its check.
+                requests.skip = ctx.reported and ctx.throw is None and _in_host(ctx)
+            if armed:
+                requests.arm(interrupt, deadline)
+            elif not fresh or _asked(ctx):
+                requests.refresh()
+            if not fresh and (requests.exit_code is not None or requests.parent is not None):
+                ctx.throw = exit_signal(requests) or ctx.throw
+            mine.ctx = ctx
+            if requests.signals:
+                POST.begin(requests, outermost=above is None)
+            begun = True
+            outcome = _loop(ctx)
+        except BaseException as error:
+            if not begun:
+                raise
+            outcome = _loop_again(ctx, error)
+        finally:
+            if requests.signals:
+                POST.end(requests)
+            mine.ctx = above
+            if armed:
+                requests.disarm()
+            if ctx.member is not None:
+                leave_clusters(ctx)
+            if above is not None:  # what was asked of it meanwhile, and this activation couldn't answer
+                above.requests.refresh()
+        return _settle(ctx, outcome)
+    except BaseException as error:  # Ctrl-C may have come anywhere
+        _leave(ctx, mine, above)
+        if begun:
+            _close(ctx, outcome or Failed(error))
+        else:
+            _back_out(ctx, before, instance)
+        raise
+
+
+def _leave(ctx: ExecContext, mine: Here, above: ExecContext | None) -> None:
+    """The thread goes back to what it did before, which is in `above` if it is an execution. Harmless when
+    repeated."""
+    requests = ctx.requests
+    if requests.signals:
+        POST.end(requests)
+    mine.ctx = above
+    requests.disarm()
+    if ctx.member is not None:
+        leave_clusters(ctx)
+    if above is not None:
+        above.requests.refresh()
+
+
+def _close(ctx: ExecContext, outcome: Outcome) -> None:
+    """A run has come to `outcome`, and Ctrl-C before that was settled, or in the midst of it."""
+    if ctx.state is _RUNNING:
+        _settle(ctx, outcome)
+    elif ctx.state is not _SUSPENDED:
+        _end(ctx, ctx.state)
+
+
+def _back_out(ctx: ExecContext, before: State, instance: Instance | None) -> None:
+    """A run has been refused, or Ctrl-C came, before the guest was entered: it is as if nobody had asked for it."""
+    ctx.state = before
+    if before is _READY and instance is not None:
+        ctx.touched.setdefault(instance)
+        leave_groups(ctx)
+        ctx.touched.clear()
 
 
 def _asked(ctx: ExecContext) -> bool:
@@ -121,16 +169,25 @@ def board(ctx: ExecContext, instance: Instance) -> None:
     here().ctx = ctx
 
 
-def alight(ctx: ExecContext, leave: Callable[[], tuple[Value, ...]]) -> Outcome:
+def alight(ctx: ExecContext, leave: Callable[[], tuple[Value, ...]], rest: Callable[[], object]) -> Outcome:
     """The function that `board` was about has left the stack. `leave` gives its results or raises what it raised; run
-    what is left, until the next outcome."""
+    what is left, until the next outcome. `rest` sees to it that nothing is left of the function, if Ctrl-C has come
+    before `leave` could; harmless when repeated."""
+    mine, outcome = here(), None
     try:
-        outcome = _loop(ctx, leave)
-    finally:
-        here().ctx = None
-        if ctx.member is not None:
-            leave_clusters(ctx)
-    return _settle(ctx, outcome)
+        try:
+            outcome = _loop(ctx, leave)
+        except BaseException as error:
+            rest()
+            outcome = _loop_again(ctx, error)
+        finally:
+            _leave(ctx, mine, None)
+        return _settle(ctx, outcome)
+    except BaseException as error:
+        rest()
+        _leave(ctx, mine, None)
+        _close(ctx, outcome or Failed(error))
+        raise
 
 
 def _waiting_instance(ctx: ExecContext) -> Instance | None:
@@ -171,11 +228,34 @@ def _loop(ctx: ExecContext, first: Callable[[], tuple[Value, ...]] | None = None
                 return _suspended(ctx)
         except BaseException as caught:
             error, inbox = caught, None
+            if ctx.unwinding:
+                _gather(ctx)
+            ctx.frames.trim()
         if error is not None and not parts:
             break
     if error is not None:
         return _ended(error)
     return Returned(inbox or ())
+
+
+def _loop_again(ctx: ExecContext, error: BaseException) -> Outcome:
+    """Ctrl-C has come between two steps of the loop: it is raised in the innermost frame, as if it had come a moment
+    later."""
+    _gather(ctx)
+    ctx.inbox, ctx.throw = None, error
+    return _loop(ctx)
+
+
+def _gather(ctx: ExecContext) -> None:
+    """An unwinding has been cut short by Ctrl-C: what has left the stack is the innermost again, and nothing is to come
+    of it but the error."""
+    parts, spilled = ctx.frames.parts, ctx.spilled
+    if spilled:
+        if not parts or parts[-1] is not spilled[0]:
+            parts.extend(reversed(spilled))
+        spilled.clear()
+    ctx.unwinding = False
+    ctx.suspended = ctx.next_call = None
 
 
 def _go_on(ctx: ExecContext, inbox: tuple[Value, ...] | None, error: BaseException | None) -> tuple[Value, ...] | None:
@@ -252,11 +332,15 @@ def _ended(error: BaseException) -> Outcome:
 def _settle(ctx: ExecContext, outcome: Outcome) -> Outcome:
     state = ctx.state = move(ctx.state, STATE_OF[type(outcome)])
     if state is not _SUSPENDED:
-        if state is not _RETURNED:
-            shadow.restore(ctx, state.value)
-        leave_groups(ctx)
-        ctx.touched.clear()
+        _end(ctx, state)
     return outcome
+
+
+def _end(ctx: ExecContext, state: State) -> None:
+    if state is not _RETURNED:
+        shadow.restore(ctx, state.value)
+    leave_groups(ctx)
+    ctx.touched.clear()
 
 
 # Going on in another way than by a plain run ----------------------------------------------------------------------

@@ -34,8 +34,8 @@ class Area:
         self.address = ctypes.addressof(self._pinned)
 
     def taken(self, end: int) -> bytes:
-        """What lies in it up to the address `end`."""
-        return self._pages[: end - self.address]
+        """What lies in it up to the address `end`; nothing where that is before it."""
+        return self._pages[: max(end - self.address, 0)]
 
 
 #: Those that nobody has.

@@ -43,15 +43,16 @@ class Beat:
         self.beats = ctypes.c_uint64()
         self.called = ctypes.c_uint64()
         self.blocks: weakref.WeakValueDictionary[int, Rung] = weakref.WeakValueDictionary()
-        self._lock = threading.Lock()
+        # A signal's handler may come by here while it is taken.
+        self._lock = threading.RLock()
 
     def begin(self) -> None:
         """Ring from now on."""
         with self._lock:
             if not self.beating:
+                threading.Thread(target=self._run, name="hostsdk beat", daemon=True).start()
                 self.beating = True
                 self.beats.value = 1
-                threading.Thread(target=self._run, name="hostsdk beat", daemon=True).start()
 
     def _run(self) -> None:
         idle = rings = 0

@@ -9,12 +9,10 @@ from typing import Final
 from .. import lean
 from .handler import ERROR, LEAVE
 from .loader import Code, Tables
+from .raised import take_error
 from .sites import PRESERVED, STACK, Sites
 
 _RETURN: Final = 16
-_RESTORE: Final = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)(
-    ("PyErr_Restore", ctypes.pythonapi)
-)
 
 
 @lean.define(eq=False)
@@ -61,18 +59,4 @@ def find(address: int) -> None:
         words[LEAVE + place] = registers[number]
     words[LEAVE + 6] = top
     words[LEAVE + 7] = registers[_RETURN]
-    MET[threading.get_ident()] = sites.line(rip - known.start), _error(words)
-
-
-def _error(words: ctypes.Array[ctypes.c_uint64]) -> BaseException | None:
-    """What a signal's handler has raised in an earlier attempt."""
-    if not words[ERROR]:
-        return None
-    places = [words[ERROR + i] or None for i in range(3)]
-    words[ERROR] = 0
-    found: BaseException | None = None
-    try:
-        _RESTORE(*places)
-    except BaseException as error:  # whatever it was
-        found = error
-    return found
+    MET[threading.get_ident()] = sites.line(rip - known.start), take_error(words, ERROR)

@@ -70,7 +70,8 @@ class Guard:
     def __init__(self, kit: bytes) -> None:
         self._code = load(kit)
         self._codes, self._ranges = Slots(_CODES, _forget), Slots(MEMORIES)
-        self._lock = threading.Lock()
+        # A signal's handler may come by here while it is taken.
+        self._lock = threading.RLock()
         #: Ours by their address: the records, whose old action may be looked at.
         self._entries: dict[int, ctypes.Array[ctypes.c_char]] = {}
         self._pages: list[Code] = []

@@ -12,7 +12,7 @@ from threading import get_ident
 from typing import Final, TypeAlias, cast
 
 from ..errors import StateError, Trap, TrapCode
-from ..exec.context import ExecContext
+from ..exec.context import ExecContext, Untold
 from ..exec.frames import WasmFrame
 from ..exec.here import here
 from ..instances.atomic import use_machine
@@ -25,7 +25,7 @@ from ..values import Value
 from . import abi
 from .area import ROOM, SINK, Area, give_area, take_area
 from .atomic import processor
-from .beat import BEAT
+from .beat import BEAT, Rung
 from .capi.api import supported
 from .capi.ways import Ways
 from .code import ModuleCode
@@ -34,6 +34,7 @@ from .frames import Row, addressed, frames, put, put_all, room_of
 from .helpers import SERVERS
 from .left import pack_left, unpack_left
 from .mirror import mirror_of, shared
+from .raised import take_error
 from .records import Records
 from .stack import floor
 from .support import SUPPORT, api_table
@@ -41,6 +42,10 @@ from .support import SUPPORT, api_table
 #: Block, code, room, what is left of the limits -> status.
 Enter: TypeAlias = Callable[[int, int, int, int], int]
 _ENTER: Final = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint64)
+#: What `enter` puts back: how often the image was entered, and for whom; and of the execution what it was inside of,
+#: what the desk said, its cells, and whom the beat looked after.
+_Mine: TypeAlias = "tuple[int, tuple[ExecContext | None, int, int, int]]"
+_Outside: TypeAlias = "tuple[Untold | None, tuple[int, int], int, Rung | None]"
 _KEEPING: Final = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint64)
 #: By address: with the GIL released meanwhile, and with the GIL kept.
 _enters: dict[int, Enter] = {}
@@ -49,9 +54,6 @@ _BOUNDS: Final = abi.TRAP_CODES[TrapCode.OUT_OF_BOUNDS_MEMORY]
 _OVERFLOW: Final = abi.TRAP_CODES[TrapCode.STACK_OVERFLOW]
 #: What runs outside all code: no execution, and no limits.
 _NOBODY: Final = (None, 0, 0, 0)
-_RESTORE: Final = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)(
-    ("PyErr_Restore", ctypes.pythonapi)
-)
 _API: Final = api_table()
 #: References that code may come by before it leaves the stack for once, so that those without use can go: some
 #: megabytes of them, and seldom enough that it costs nothing.
@@ -343,50 +345,72 @@ class Image:
         mine, requests, words, ways, cell = here(), ctx.requests, self.words, self.ways, self.cell
         keep = self.keep and ctx.driver.in_place and not requests.watched
         enter = (_keeping if keep else _enters).get(address) or _way_in(address, keep)
-        inside, runs = ctx.inside, (0, 0)
-        if ways is not None:
-            ways.sit(mine)
-            runs = ways.runs(ctx, keep)
-            ctx.inside = ways
-        nested = self._busy > 0
+        busy = self._busy
+        nested = busy > 0
         outer = (self._ctx, self._given, words[abi.REAL // 8], words[abi.LEFT // 8]) if nested else _NOBODY
+        inside, cells = ctx.inside, len(requests.cells)
+        runs = ways.now() if nested and ways is not None else (0, int(self.keep))
         limit = mine.floor or floor(mine)
         given = pack_left(ctx.limits.frames - ctx.depth, ctx.limits.cells - ctx.cells)
-        words[abi.REAL // 8] = words[abi.LIMIT // 8] = limit
-        requests.cells.append(cell)
-        self._ctx, self._given = ctx, given
-        self._busy += 1
-        if self._guard is not None:
-            self._guard.watch()
-        main, above = ctx.thread == BEAT.main, BEAT.running
-        if main:
-            BEAT.running = self
-            if not BEAT.beating:
-                BEAT.begin()
+        main, above, over = ctx.thread == BEAT.main, BEAT.running, False
         try:
-            if requests.word[0]:
-                cell.value = abi.ASK
-            if enter(self.address, code, room, given):
-                self._leave(ctx, given)
-        finally:
-            if main:
-                BEAT.running = above
-            ctx.inside = inside
-            if ways is not None:
-                ways.ran(ctx, runs)
-            requests.cells.pop()
-            self._ctx, self._given, words[abi.REAL // 8], words[abi.LEFT // 8] = outer
-            self._busy -= 1
-            if nested:
-                cell.value = outer[2]
+            try:
+                if ways is not None:
+                    ways.sit(mine)
+                    ways.runs(ctx, keep)
+                    ctx.inside = ways
+                words[abi.REAL // 8] = words[abi.LIMIT // 8] = limit
+                requests.cells.append(cell)
+                self._ctx, self._given, self._busy = ctx, given, busy + 1
+                if self._guard is not None:
+                    self._guard.watch()
+                if main:
+                    BEAT.running = self
+                    if not BEAT.beating:
+                        BEAT.begin()
                 if requests.word[0]:
                     cell.value = abi.ASK
+                if enter(self.address, code, room, given):
+                    self._leave(ctx, given)
+            finally:
+                if main:
+                    BEAT.running = above
+                ctx.inside = inside
+                if ways is not None:
+                    ways.ran(ctx, runs)
+                del requests.cells[cells:]
+                self._ctx, self._given, words[abi.REAL // 8], words[abi.LEFT // 8] = outer
+                self._busy = busy
+                if nested:
+                    cell.value = outer[2]
+                    if requests.word[0]:
+                        cell.value = abi.ASK
+                over = True
+        except BaseException:
+            if not over:  # Ctrl-C has come in the midst of that
+                self._put_back(ctx, (busy, outer), (inside, runs, cells, above))
+            raise
+
+    def _put_back(self, ctx: ExecContext, mine: _Mine, outside: _Outside) -> None:
+        """Everything is as it was before code was entered, whether all of it was changed or not."""
+        busy, (self._ctx, self._given, limit, self.words[abi.LEFT // 8]) = mine
+        ctx.inside, runs, cells, above = outside
+        if ctx.thread == BEAT.main:
+            BEAT.running = above
+        if self.ways is not None:
+            self.ways.ran(ctx, runs)
+        requests = ctx.requests
+        del requests.cells[cells:]
+        self._busy = busy
+        self.words[abi.REAL // 8] = self.cell.value = limit
+        if requests.word[0]:
+            self.cell.value = abi.ASK
 
     def board(self, ctx: ExecContext, given: int) -> None:
-        """The code that is running was called without an execution, and has got one now."""
+        """The code that is running was called without an execution, and has got one now. Harmless when repeated."""
         self._ctx, self._given = ctx, given
-        self._busy += 1
-        ctx.requests.cells.append(self.cell)
+        self._busy = 1
+        ctx.requests.cells[:] = [self.cell]
         if ctx.thread == BEAT.main:
             BEAT.running = self
         if self.ways is not None:
@@ -396,16 +420,8 @@ class Image:
 
     def alight(self, ctx: ExecContext, status: int, type_: FuncType) -> tuple[Value, ...]:
         """It is back: its results, which lie in the room. Raises what made it leave the stack otherwise."""
-        if ctx.thread == BEAT.main:
-            BEAT.running = None
-        ctx.inside = None
-        if self.ways is not None:
-            self.ways.ran(ctx, (0, self.keep))
-            self.ways.left()
-        ctx.requests.cells.pop()
         given = self._given
-        self._ctx, self._given = None, 0
-        self._busy -= 1
+        self._done(ctx)
         try:
             if status:
                 self._leave(ctx, given)
@@ -420,6 +436,24 @@ class Image:
             self._area = take_area()
             words[abi.SPILL // 8] = words[abi.SPILL_START // 8] = begin = self._area.address
             words[abi.SPILL_END // 8] = begin + ROOM
+
+    def _done(self, ctx: ExecContext) -> None:
+        if ctx.thread == BEAT.main:
+            BEAT.running = None
+        ctx.inside = None
+        if self.ways is not None:
+            self.ways.ran(ctx, (0, self.keep))
+            self.ways.left()
+        ctx.requests.cells.clear()
+        self._ctx, self._given, self._busy = None, 0, 0
+
+    def rest(self) -> None:
+        """Whatever was called without an execution is over, whether `alight` came to its end or not."""
+        if self._ctx is not None:
+            self._done(self._ctx)
+        self.drain()
+        self.words[abi.TRAP // 8] = 0
+        self.refs.clear()
 
     def flush(self) -> None:
         """Make room for a record: an area, where there is none yet, or an empty one."""
@@ -495,14 +529,8 @@ class Image:
     def error(self, code: int) -> BaseException:
         """What a trap's code stands for, or what Python raised beneath the code, which is forgotten."""
         if code in (0, abi.RAISED):
-            places = [self.words[abi.ERROR // 8 + i] or None for i in range(3)]
-            for i in range(3):
-                self.words[abi.ERROR // 8 + i] = 0
-            try:
-                _RESTORE(*places)
-            except BaseException as error:  # whatever Python raised beneath the machine code
-                return error
-            return StateError("machine code left the stack without a reason")
+            error = take_error(self.words, abi.ERROR // 8)
+            return error or StateError("machine code left the stack without a reason")
         kind = cast("TrapCode", abi.TRAPS[code])
         if kind is TrapCode.UNINITIALIZED_ELEMENT:
             return Trap(kind, f"{kind.value} {self.indirect & 0xFFFF_FFFF}")

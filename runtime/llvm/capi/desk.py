@@ -47,7 +47,10 @@ COUNT: Final = 144
 ROWS: Final = 152
 #: An execution that stands ready for calls straight from Python, and stands in `HERE` during one; 0 for none.
 PARKED: Final = 160
-SIZE: Final = 192
+#: 1 from when Python is asked to do what is left of a call until it has begun to; and an error that came up between.
+LEAVING: Final = 168
+LATE: Final = 176
+SIZE: Final = 200
 
 # Offsets of words in the entry of an export.
 DESK: Final = 0

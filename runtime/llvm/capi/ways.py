@@ -7,7 +7,6 @@ something of Python, or leaves the stack, the execution is made that would have 
 from __future__ import annotations
 
 import ctypes
-import functools
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -21,6 +20,7 @@ from ...types import F32, F64, I32, I64, FuncType
 from ..beat import BEAT
 from ..left import pack_left
 from ..mirror import shared
+from ..raised import take_error
 from ..stack import floor
 from ..support import EXPORT, SUPPORT
 from . import api, desk
@@ -79,14 +79,28 @@ class Way:
             self._words[offset // 8] = value
 
     def finish(self, status: int, *args: Any) -> object:
-        """The code has come back in another way than by giving its results and nothing else."""
-        image = self.ways.image
-        ctx = self.ways.board() if self.ways.called else image.running()
-        outcome = alight(ctx, functools.partial(image.alight, ctx, status, self.door.type))
+        """The code has come back in another way than by giving its results and nothing else. Asked again where Ctrl-C
+        has come before its first line: see `exports`."""
+        ways, image = self.ways, self.ways.image
+        late = ways.late()
         try:
+            ctx = ways.board() if ways.called else image.running()
+        except KeyboardInterrupt as error:
+            ctx, late = image.running(), error
+
+        def leave() -> tuple[Any, ...]:
+            try:
+                return image.alight(ctx, status, self.door.type)
+            finally:
+                if late is not None:
+                    raise late
+
+        try:
+            outcome = alight(ctx, leave, image.rest)
+            image.rest()
             return self.door.ended(ctx, outcome, args)
         finally:
-            self.ways.park(ctx, self.door)
+            ways.park(ctx, self.door)
 
     def told(self) -> None:
         """What has been done without telling is counted."""
@@ -156,7 +170,8 @@ class Ways:
             root.gate = ctypes.c_uint64(SHUT if root.active else FREE)
         thread = _thread(mine)
         main = get_ident() == BEAT.main
-        self._here, self._gate = mine, root.gate  # type: ignore[assignment]  # what was made above, or by another's
+        self._here, self._gate = None, root.gate  # type: ignore[assignment]  # what was made above, or by another's
+        words[desk.THREAD // 8] = 0
         words[desk.GATE // 8] = ctypes.addressof(self._gate)
         words[desk.HERE // 8] = thread.slot
         words[desk.STATE // 8] = thread.state
@@ -164,6 +179,7 @@ class Ways:
         words[desk.RUNNING // 8] = ctypes.addressof(BEAT.called if main else _IGNORED)
         words[desk.BEATING // 8] = ctypes.addressof(BEAT.beats if main else _ALWAYS)
         words[desk.THREAD // 8] = thread.number
+        self._here = mine  # last, as Ctrl-C may come between
 
     # A call under way -----------------------------------------------------------------------------------------------
 
@@ -173,22 +189,38 @@ class Ways:
         return self._words[desk.CALLED // 8] != 0
 
     def board(self) -> ExecContext:
-        """Make that execution."""
-        words = self._words
-        way = self._ways[words[desk.CALLED // 8]]
-        words[desk.CALLED // 8] = words[desk.PARKED // 8] = 0
-        self._gate.value = FREE
-        ctx: ExecContext
-        if self._parked is None:
-            ctx = way.door.fresh()
-        else:
-            ctx = self._parked
-            ctx.state = State.READY
-        board(ctx, self.image.instance)
-        if self._pointer is not None and words[desk.POINTER // 8] != ctypes.addressof(_IGNORED):
-            ctx.touched[self.image.instance] = (self._pointer, words[desk.POINTER_BEFORE // 8])
-        self.image.board(ctx, words[desk.LEFT // 8])
+        """Make that execution. Raises what a signal's handler raises meanwhile, once it is made."""
+        way = self._ways[self._words[desk.CALLED // 8]]
+        late: BaseException | None = None
+        ctx: ExecContext | None = None
+        while True:
+            # Half made it would be nobody's: whatever comes between is told afterwards.
+            try:
+                if ctx is None:
+                    ctx = way.door.fresh() if self._parked is None else self._parked
+                self._board(ctx)
+                break
+            except KeyboardInterrupt as error:
+                late = error
+        if late is not None:
+            raise late
         return ctx
+
+    def _board(self, ctx: ExecContext) -> None:
+        """Harmless when repeated, but for the end."""
+        words, instance = self._words, self.image.instance
+        ctx.state = State.READY
+        if ctx not in instance.group.root().active:
+            self._gate.value = FREE
+        board(ctx, instance)
+        if self._pointer is not None and words[desk.POINTER // 8] != ctypes.addressof(_IGNORED):
+            ctx.touched[instance] = (self._pointer, words[desk.POINTER_BEFORE // 8])
+        self.image.board(ctx, words[desk.LEFT // 8])
+        words[desk.CALLED // 8] = words[desk.PARKED // 8] = 0
+
+    def late(self) -> BaseException | None:
+        """What a signal's handler has raised before that."""
+        return take_error(self._words, desk.LATE // 8)
 
     def park(self, ctx: ExecContext, door: Door) -> None:
         """A call that had its execution is over. The next one has an execution ready, which costs nothing as long as
@@ -211,14 +243,16 @@ class Ways:
 
     # Host functions called straight ---------------------------------------------------------------------------------
 
-    def runs(self, ctx: ExecContext, keep: bool) -> tuple[int, int]:
-        """This execution's code runs from now on, with Python's lock or without. What to put back afterwards."""
+    def now(self) -> tuple[int, int]:
+        """Whose code runs, and how: to put back afterwards."""
+        return self._words[desk.RUNS // 8], self._words[desk.KEEP // 8]
+
+    def runs(self, ctx: ExecContext, keep: bool) -> None:
+        """This execution's code runs from now on, with Python's lock or without."""
         words = self._words
         if words[desk.COUNT // 8]:
             self._count(ctx.counters, 0)
-        before = words[desk.RUNS // 8], words[desk.KEEP // 8]
         words[desk.RUNS // 8], words[desk.KEEP // 8] = id(ctx), keep
-        return before
 
     def ran(self, ctx: ExecContext, before: tuple[int, int]) -> None:
         """It has come to its end."""
@@ -261,5 +295,6 @@ class Ways:
         ctx.hosts -= 1
 
     def left(self) -> None:
-        """The code that was called is back."""
+        """The code that was called is back, and what it has left is seen to."""
+        self._words[desk.LEAVING // 8] = 0
         ctypes.c_uint64.from_address(self._words[desk.RUNNING // 8]).value = 0
