@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from . import control, doors, lean, snapshot
     from .calls import ExitRequested, Unfinished, conclude, finish, handle_restart, handle_restart_once, run_through
     from .declarations import ExternKind
-    from .engine import Engine, EngineConfig, compile_ahead, interpreted, kept_code, without_native
+    from .engine import Engine, EngineConfig, compile_ahead, interpreted, kept_code, without_guard_pages, without_native
     from .errors import (
         DivergenceError,
         InstanceAbandoned,
@@ -327,6 +327,7 @@ __all__ = [
     "value_in",
     "value_out",
     "wait",
+    "without_guard_pages",
     "without_native",
 ]
 
@@ -337,7 +338,7 @@ if not TYPE_CHECKING:
             "": "control doors lean snapshot",
             ".calls": "ExitRequested Unfinished conclude finish handle_restart handle_restart_once run_through",
             ".declarations": "ExternKind",
-            ".engine": "Engine EngineConfig compile_ahead interpreted kept_code without_native",
+            ".engine": "Engine EngineConfig compile_ahead interpreted kept_code without_guard_pages without_native",
             ".errors": (
                 "DivergenceError InstanceAbandoned InvalidError LimitError MalformedError NestedSuspension "
                 "RecordError ReentrancyError SnapshotError StateError Trap TrapCode UnlinkableError UnsupportedError "

@@ -128,6 +128,17 @@ def without_native() -> str | None:
     return unavailable()
 
 
+def without_guard_pages() -> str | None:
+    """Why machine code checks the bounds of each access even with `EngineConfig(signals=True)`; None where guard pages
+    stand for that. The first time on a system it is tried, in a process of its own."""
+    reason = without_native()
+    if reason is None:
+        from .llvm.kit import refused
+
+        reason = refused(kept_code())
+    return reason
+
+
 def _tier(config: EngineConfig) -> Tier:
     if config.tier != "interpreter":
         reason = without_native()

@@ -8,7 +8,7 @@ from typing import Final
 
 import click
 
-from runtime import EngineConfig, without_native
+from runtime import EngineConfig, without_guard_pages, without_native
 
 _PACKAGES: Final = ("attrs", "cbor2", "click", "llvmlite", "rich", "typing_extensions")
 
@@ -21,6 +21,7 @@ def command() -> None:
         ("python", f"{platform.python_version()} ({platform.python_implementation()})"),
         ("system", f"{platform.system()} {platform.machine()}"),
         ("tiers", _tiers()),
+        ("guard pages", _guard_pages()),
         ("features", ", ".join(feature.text for feature in EngineConfig().features)),
         *((name, _version(name)) for name in _PACKAGES),
     ]
@@ -32,6 +33,12 @@ def command() -> None:
 def _tiers() -> str:
     reason = without_native()
     return f"interpreter ({reason})" if reason else "interpreter, native"
+
+
+def _guard_pages() -> str:
+    """Whether `hostsdk run`, and whoever says `EngineConfig(signals=True)`, has them."""
+    reason = without_guard_pages()
+    return "off: bounds are checked" f" ({reason})" if reason else "on with signals=True, as in hostsdk run"
 
 
 def _version(package: str) -> str:

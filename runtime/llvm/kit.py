@@ -33,6 +33,15 @@ def kit(cache: Cache | None) -> bytes:
     return made
 
 
+def refused(cache: Cache | None) -> str | None:
+    """Why guard pages don't work here; None where they do. Nothing is installed."""
+    try:
+        kit(cache)
+    except (LoadError, OSError) as error:
+        return str(error)
+    return None
+
+
 def _tried() -> bytes:
     path = json.dumps([os.path.abspath(each) for each in sys.path])
     command = [sys.executable or "python", "-I", "-S", "-c", START.format(f"{__package__}.trial"), "0", path]
@@ -44,5 +53,6 @@ def _tried() -> bytes:
     except subprocess.TimeoutExpired:
         raise LoadError("the trial takes too long") from None
     if done.returncode or not done.stdout:
-        raise LoadError(f"the trial has failed ({done.returncode})")
+        said = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        raise LoadError(f"the trial has failed ({done.returncode}){': ' if said else ''}{said}")
     return done.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from hostsdk.cli.main import main
+from runtime import without_guard_pages, without_native
+from runtime.llvm import kit
+from runtime.llvm.loader import LoadError
 from tests.support.build import wat
 
 HOST = '''
@@ -413,10 +417,24 @@ def test_a_segment_that_does_not_fit(tmp_path: Path) -> None:
 
 
 def test_info() -> None:
-    """`hostsdk info` tells versions, tiers and features."""
+    """`hostsdk info` tells versions, tiers, guard pages and features."""
     done = CliRunner().invoke(main, ["info"])
-    rows = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
+    rows = dict(re.split(r" {2,}", line, maxsplit=1) for line in done.stdout.splitlines())
     assert done.exit_code == 0
     assert rows["tiers"].startswith("interpreter")
     assert {"hostsdk", "python", "attrs", "cbor2", "click"} <= rows.keys()
     assert "multi-memory" in rows["features"]
+    assert rows["guard pages"].startswith("on" if without_guard_pages() is None else "off")
+
+
+@pytest.mark.skipif(without_native() is not None, reason=str(without_native()))
+def test_info_tells_why_there_are_no_guard_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the trial of guard pages came to stands beside the tiers."""
+
+    def failing() -> bytes:
+        raise LoadError("the trial has failed (-11)")
+
+    monkeypatch.setattr(kit, "_tried", failing)
+    done = CliRunner().invoke(main, ["info"])
+    assert done.exit_code == 0
+    assert re.search(r"^guard pages +off, bounds are checked \(the trial has failed \(-11\)\)$", done.stdout, re.M)
