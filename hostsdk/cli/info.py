@@ -38,7 +38,7 @@ def _tiers() -> str:
 def _guard_pages() -> str:
     """Whether `hostsdk run`, and whoever says `EngineConfig(signals=True)`, has them."""
     reason = without_guard_pages()
-    return "off: bounds are checked" f" ({reason})" if reason else "on with signals=True, as in hostsdk run"
+    return f"off, bounds are checked ({reason})" if reason else "on with signals=True, as in hostsdk run"
 
 
 def _version(package: str) -> str:

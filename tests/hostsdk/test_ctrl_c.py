@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import sys
 import warnings
@@ -77,6 +78,17 @@ def pressed_at(place: Place, work: Callable[[], object]) -> BaseException | None
     except BaseException as error:
         return error
     return None
+
+
+@functools.cache
+def _handling(path: str) -> frozenset[int]:
+    """Lines of a file that deal with an exception. What a trace function raises there, where no signal's handler can
+    run, CPython takes for raised while it is dealt with for ever after."""
+    lines: set[int] = set()
+    for node in ast.walk(ast.parse(Path(path).read_text())):
+        if isinstance(node, ast.ExceptHandler):
+            lines.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    return frozenset(lines)
 
 
 @functools.cache
@@ -160,6 +172,8 @@ def test_ctrl_c_at_any_line_is_told_and_leaves_the_instance_fit(tier: str, how: 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # operations that were begun and not carried out
         for place in places:
+            if place[1] in _handling(place[0]):
+                continue
             case = _Case(using, how)
             error = pressed_at(place, case.work)
             try:
@@ -167,3 +181,4 @@ def test_ctrl_c_at_any_line_is_told_and_leaves_the_instance_fit(tier: str, how: 
             except BaseException as wrong:
                 wrong.add_note(f"with Ctrl-C at {place}")
                 raise
+            assert sys.exc_info()[1] is None, place

@@ -1,5 +1,5 @@
-"""Pages of machine code as the system sees them: never writable and executable, and gone with their module. In a process
-of its own, where nothing else comes and goes."""
+"""Pages of machine code as the system sees them: never writable and executable, and gone with their module. In a
+process of its own, where nothing else comes and goes."""
 
 from __future__ import annotations
 

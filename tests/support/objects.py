@@ -77,8 +77,8 @@ def macho(data: bytes) -> Object:
     for _ in range(commands):
         command, size = struct.unpack_from("<II", data, at)
         if command == _SEGMENT:
-            for i in range(struct.unpack_from("<I", data, at + 64)[0]):
-                sections.append(struct.unpack_from("<16s16sQQ8I", data, at + 72 + 80 * i))
+            count = struct.unpack_from("<I", data, at + 64)[0]
+            sections += [struct.unpack_from("<16s16sQQ8I", data, at + 72 + 80 * i) for i in range(count)]
         elif command == _SYMTAB:
             table, count, strings, _ = struct.unpack_from("<4I", data, at + 8)
             for place in range(table, table + 16 * count, 16):
