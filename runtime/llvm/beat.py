@@ -65,6 +65,7 @@ class Beat:
                 rings += 1
                 if rings % _WHILE == 0:
                     running.lasts()
+                running = None  # while this sleeps, it keeps nobody's code
                 continue
             idle += 1
             if idle >= _PATIENCE:
