@@ -3,15 +3,13 @@ handler's code, which is kept like other code, so that later processes need neit
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
-import sys
 from typing import TYPE_CHECKING, Final
 
 from .digest import name_of
 from .loader import LoadError
-from .process import START
+from .process import NoProcess, starting
 
 if TYPE_CHECKING:
     from .cache import Cache
@@ -43,13 +41,13 @@ def refused(cache: Cache | None) -> str | None:
 
 
 def _tried() -> bytes:
-    path = json.dumps([os.path.abspath(each) for each in sys.path])
-    command = [sys.executable or "python", "-I", "-S", "-c", START.format(f"{__package__}.trial"), "0", path]
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PATIENCE, cwd="/", process_group=0,
-            check=False,
+            starting("trial", "0"), stdin=subprocess.DEVNULL, capture_output=True, timeout=_PATIENCE, cwd="/",
+            process_group=0, check=False,
         )  # fmt: skip
+    except NoProcess as error:
+        raise LoadError(str(error)) from None
     except subprocess.TimeoutExpired:
         raise LoadError("the trial takes too long") from None
     if done.returncode or not done.stdout:

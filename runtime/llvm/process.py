@@ -21,8 +21,18 @@ START: Final = (
     "import gc, json, sys; gc.disable(); sys.path[:] = json.loads(sys.argv[2]); "
     "from {} import main; main(int(sys.argv[1]))"
 )
+#: Where this package was found, which need not be on the path: an editable installation is found by a hook.
+_ROOT: Final = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 #: Seconds that one order may take.
 _PATIENCE: Final = 60.0
+
+
+def starting(module: str, argument: str, begin: str = START) -> list[str]:
+    """The command that runs `main` of a module of this package in a process of its own. Raises NoProcess."""
+    if not sys.executable:
+        raise NoProcess("this Python does not know its own command")
+    path = json.dumps([*map(os.path.abspath, sys.path), _ROOT])
+    return [sys.executable, "-I", "-S", "-c", begin.format(f"{__package__}.{module}"), argument, path]
 
 
 class Lost(Exception):
@@ -76,13 +86,10 @@ class Process:
         return answer
 
     def _start(self) -> subprocess.Popen[bytes]:
-        if not sys.executable:
-            raise NoProcess("this Python does not know its own command")
-        path = json.dumps([os.path.abspath(each) for each in sys.path])
-        module = f"{__package__}.worker"
+        command = starting("worker", str(self._level), self._begin)
         try:
             return subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", self._begin.format(module), str(self._level), path],
+                command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

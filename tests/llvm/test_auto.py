@@ -8,15 +8,18 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+import runtime
 from runtime import EngineConfig, Every, Interrupt, Interrupted, Returned, Suspended, control, lean
 from runtime.engine import Engine
 from runtime.llvm.background import Background
 from runtime.llvm.choice import HOT
 from runtime.llvm.process import START, NoProcess, Process
 from runtime.llvm.product import GOOD, QUICK, Damaged, Order, Product, unpack
+from runtime.llvm.support import COMMON
 from runtime.llvm.tier import NativeTier
 from tests.llvm.kernels import CALLS, SOURCE
 from tests.support.hosts import Call, Results, host, imports
@@ -273,3 +276,16 @@ def test_an_interrupt_that_is_not_set_keeps_nobody_from_machine_code() -> None:
     guest = Native(text(SUM), using=engine(policy=policy))
     assert control.run(guest.func("sum").start(100), interrupt) == Returned((expected(100),))
     assert any(code_of(guest).made.values())
+
+
+def test_the_compiler_finds_a_package_that_is_not_on_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An editable installation is found by a hook, which a fresh Python without its site folder doesn't have."""
+    root = Path(runtime.__file__).parents[1]
+    monkeypatch.setattr(sys, "path", [each for each in sys.path if each and Path(each).resolve() != root])
+    process = Process(QUICK)
+    try:
+        product = process.make(text(SUM), Order(QUICK, (2,), (), (COMMON,)))
+    finally:
+        process.end()
+    assert product.code
+    assert not product.fault
