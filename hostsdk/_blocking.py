@@ -6,6 +6,7 @@ so every resume makes progress, and no effect lies behind a check.
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import time
@@ -44,6 +45,8 @@ class BlockUntil(Operation[Any]):
         super().__init__()
         self.attempt = attempt
         self.sources = {"readable": readable, "writable": writable, "wake": wake}
+        #: No source will tell anything.
+        self.bare = readable is None and writable is None and wake is None
         self.timeout = timeout
         self.deadline = deadline
         self.wall_deadline = wall_deadline
@@ -107,6 +110,8 @@ class BlockUntil(Operation[Any]):
                 return self.attempt()
             except BlockingIOError:
                 return None
+        if self.bare:
+            return False
         # Without an attempt the first set of sources is what counts: a notification since then is not forgotten.
         first = entry.live
         if not isinstance(first, WaitSet):
@@ -130,6 +135,8 @@ class BlockUntil(Operation[Any]):
             scale, at = limit
             # A step of the wall clock is seen when the wait ends, and then it goes on.
             deadline = at if scale == "monotonic" else clock.monotonic() + at - clock.wall()
+        if self.bare and self.attempt is None and deadline is not None and -math.inf < deadline < math.inf:
+            return WaitSet((), (), (), deadline, self.name)
         waits = WaitSet.of(**self.sources, deadline=deadline, label=self.name)
         if waits.empty and self.attempt is not None:
             soon = clock.monotonic() + backoff(tries)

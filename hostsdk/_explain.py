@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator
 from types import TracebackType
@@ -119,8 +120,12 @@ def line_of(traceback: TracebackType | None, code: object) -> str | None:
     """The line at which a function of this code stands in a traceback."""
     for step in _steps(traceback):
         if step.tb_frame.f_code is code:
-            return f"{os.path.basename(step.tb_frame.f_code.co_filename)}:{step.tb_lineno}"
+            return f"{_base(step.tb_frame.f_code.co_filename)}:{step.tb_lineno}"
     return None
+
+
+#: The last part of a path; every suspension asks for one of a few.
+_base = functools.lru_cache(64)(os.path.basename)
 
 
 def _steps(traceback: TracebackType | None) -> Iterator[TracebackType]:

@@ -6,9 +6,8 @@ answered from the journal in a replay. Inside one it goes straight through: that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TypeVar
+from collections.abc import Callable
+from typing import Self, TypeVar
 
 from ._engine import Entry, ExecContext, Record, StateError, Unwind, lean, make_dropped, make_unwind
 from ._messages import Text
@@ -69,14 +68,15 @@ class Call:
         if self.border is not None and self.border.unwinding:
             raise make_unwind()
 
-    @contextmanager
-    def atomic(self) -> Iterator[None]:
-        """A step in which nothing is journaled."""
+    def atomic(self) -> Self:
+        """A step in which nothing is journaled: a context manager."""
+        return self
+
+    def __enter__(self) -> None:
         self.direct += 1
-        try:
-            yield
-        finally:
-            self.direct -= 1
+
+    def __exit__(self, *exc: object) -> None:
+        self.direct -= 1
 
     def step(self, kind: str, label: str, perform: Callable[[], T]) -> T:
         """One journaled step that never suspends: performed now, or answered from the journal.

@@ -60,7 +60,7 @@ class FairQueue:
         return None
 
     def charge(self, task: Task, seconds: float) -> None:
-        task.account += seconds / weight(task.priority)
+        task.account += seconds / weight(task.priority) if task.priority else seconds
 
     def give_way(self, task: Task) -> None:
         heap = self._heap

@@ -447,6 +447,8 @@ class Scheduler:
         self._asleep = True
         try:
             deadline = self._agenda.earliest()
+            if deadline is not None:
+                self._timed.expect(deadline)
             timeout = None if deadline is None else clock.timeout_for(deadline)
             if not self._posts and reactor is not None:
                 self._look(timeout)

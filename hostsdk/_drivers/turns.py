@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 
@@ -9,6 +10,8 @@ from .._engine import Alarm, Clock, Requests, lean
 
 #: Check points that pass for a second where time is virtual.
 PER_SECOND = 10_000
+#: Sleeps in seconds for whose end the clock's thread is kept.
+_SOON = 60.0
 
 
 class TimedTurns:
@@ -16,7 +19,8 @@ class TimedTurns:
 
     One alarm serves any number of turns: while turns are short it comes once in `length`, sees that the turn at hand is
     a new one, and looks again when that one would be over. Where nobody has a turn it isn't set again, so a thread that
-    sleeps is left alone.
+    sleeps is left alone. Setting it makes the clock's thread wake, or begin, just as the guest wants to run: so it is
+    set for the turn that comes after a sleep before that sleep, where it is known when that ends.
     """
 
     def __init__(self, clock: Clock, length: float) -> None:
@@ -29,12 +33,26 @@ class TimedTurns:
         self._running: Requests | None = None
         self._alarm: Alarm | None = None
         self._lock = threading.Lock()
+        #: When the next turn begins, where nobody has one and that is known.
+        self._next = -math.inf
+
+    def expect(self, at: float) -> None:
+        """Nobody will have a turn before `at`."""
+        if 0.0 < (self._clock.timeout_for(at) or 0.0) < _SOON:
+            self._next = at
+            if self._alarm is None:
+                self._set(at + self.length)
 
     def begin(self, requests: Requests) -> None:
         """The execution with these requests has the thread now. What it was asked before stands."""
         self.since = self._clock.monotonic()
         self._running = requests
-        if self._alarm is None:
+        alarm = self._alarm
+        if alarm is None:
+            self._set(self.since + self.length)
+        elif alarm.deadline > self.since + 2 * self.length:  # somebody comes before what was expected
+            self.close()
+            self._running = requests
             self._set(self.since + self.length)
 
     def end(self) -> float:
@@ -59,9 +77,11 @@ class TimedTurns:
         # In the clock's thread. First the alarm is gone, then we look who runs; `begin` does it the other way round.
         self._alarm = None
         running = self._running
-        if running is None:
-            return
         now = self._clock.monotonic()
+        if running is None:
+            if self._next > now:
+                self._set(self._next + self.length)
+            return
         over = self.since + self.length
         if now >= over:
             running.preempt()

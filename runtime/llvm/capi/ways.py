@@ -28,6 +28,8 @@ from .kind import is_quick, set_call
 from .rows import Rows
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ...exec.context import ExecContext
     from ...exec.counters import Counters
     from ..image import Image
@@ -38,6 +40,7 @@ _IGNORED: Final = ctypes.c_uint64()
 _ALWAYS: Final = ctypes.c_uint64(1)
 
 
+@functools.lru_cache(256)
 def key_of(type_: FuncType) -> str | None:
     """The key of the wrapper for a type; None where it has more than numbers."""
     if not all(t in _NUMBERS for t in (*type_.params, *type_.results)):
@@ -53,9 +56,16 @@ class Thread(NamedTuple):
     slot: int
 
 
-def _thread(mine: Here) -> Thread:
+@functools.cache
+def _asking() -> tuple[Callable[[], int], Callable[[int], int]]:
+    """CPython's functions for the state of a thread and its number. Made once: each type of functions is a class."""
     get = ctypes.PYFUNCTYPE(ctypes.c_void_p)(("PyThreadState_Get", ctypes.pythonapi))
     number = ctypes.PYFUNCTYPE(ctypes.c_uint64, ctypes.c_void_p)(("PyThreadState_GetID", ctypes.pythonapi))
+    return get, number
+
+
+def _thread(mine: Here) -> Thread:
+    get, number = _asking()
     state = get()
     return Thread(number(state), state, api.slot(mine, "ctx"))
 
