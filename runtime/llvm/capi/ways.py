@@ -7,6 +7,7 @@ something of Python, or leaves the stack, the execution is made that would have 
 from __future__ import annotations
 
 import ctypes
+import functools
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
