@@ -81,7 +81,7 @@ def run_through(
     injected restarts are handed back, too."""
     deadline = None if timeout is None else ctx.requests.clock.monotonic() + timeout
     outcome = run(ctx, interrupt, deadline)
-    if type(outcome) is Returned:
+    if not isinstance(outcome, Suspended):
         return outcome
     while not (faults and isinstance(outcome, Suspended) and isinstance(outcome.reason, Injected)):
         after = handle_restart_once(ctx, outcome, interrupt, deadline)

@@ -33,7 +33,7 @@ class Log:
     @property
     def detailed(self) -> bool:
         """Whether somebody wants to know everything. Nobody does who has not even imported `logging`."""
-        return "logging" in sys.modules and self.logger.isEnabledFor(10)
+        return "logging" in sys.modules and (self._logger or self.logger).isEnabledFor(10)
 
     def debug(self, text: str, *args: object) -> None:
         """Say what only somebody wants to know who looks for it."""

@@ -6,6 +6,7 @@ and looks at the marks afterwards, so that no request is lost between the two.
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Final, Protocol
 
 from .. import lean
@@ -16,6 +17,7 @@ from .interrupt import Attachment, Interrupt
 from .state import ExitSignal, Injected, Interrupted, OutOfSteps, Preempted, Status, Suspended, TimedOut, make_exit
 from .wait import Driver, WaitSet, Waker
 
+_standing: Final = attrgetter("standing")
 #: Value of a cell that asks running code to look for requests.
 ALL_ONES = 0xFFFF_FFFF_FFFF_FFFF
 
@@ -146,7 +148,7 @@ class Requests:
         """Whether somebody waits for the execution to look."""
         if self.exit_code is not None or self.expired:
             return True
-        return any(attachment.standing for attachment in self.attachments)
+        return any(map(_standing, self.attachments))
 
     def sleep(self, driver: Driver, waits: WaitSet) -> None:
         """Have `driver` carry out a wait that a request ends. Injected faults belong to check points and end none."""
@@ -189,7 +191,8 @@ def check(requests: Requests) -> Suspended | None:
             return fault
     requests.word[0] = 0
     try:
-        _exit_if_asked(requests)
+        if requests.exit_code is not None or requests.parent is not None:
+            _exit_if_asked(requests)
         if requests.member is not None:
             requests.member.park()
             _exit_if_asked(requests)

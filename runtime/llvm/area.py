@@ -29,7 +29,8 @@ class Area:
     """Zero pages until something is written to them."""
 
     def __init__(self) -> None:
-        self._pages = mmap.mmap(-1, _SIZE)
+        # A process that is forked has pages of its own, as what it runs has frames of its own.
+        self._pages = mmap.mmap(-1, _SIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         self._pinned = (ctypes.c_char * _SIZE).from_buffer(self._pages)
         self.address = ctypes.addressof(self._pinned)
 

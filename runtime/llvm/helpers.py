@@ -30,8 +30,7 @@ Server = Callable[["Image", int], object]
 def _poll(image: Image, immediate: int) -> bool | None:
     """A check point: True where the frame is to leave the stack. At a function's entry the room holds where the stack
     stands."""
-    ctx = image.running()
-    stack = image.slot(0)
+    ctx, stack = image.running(), image.slot(0)
     found = check(ctx.requests) if ctx.requests.word[0] else None
     if found is None:
         better, image.better = image.better and not ctx.hosts, False

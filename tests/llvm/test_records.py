@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+import sys
+
 import pytest
 
 from runtime import Engine, EngineConfig, Every, ExecContext, Interrupt, Returned, Store, Trapped, control, snapshot
 from runtime.exec.frames import WasmFrame
 from runtime.exec.state import Suspended
+from runtime.llvm.area import give_area, take_area
 from runtime.llvm.driver import Doors
 from runtime.llvm.frames import Points
 from runtime.llvm.records import Records
@@ -150,3 +155,19 @@ def test_results_go_from_one_record_to_the_next() -> None:
     assert isinstance(wanted, Returned)
     for _ in range(4):
         assert control.run(suspended(stop, made, 200)) == wanted
+
+
+def test_a_process_forked_off_has_areas_of_its_own() -> None:
+    """BEHAVIOURS 75: what leaves the stack in one process is not written over by what does so in the other."""
+    area = take_area()
+    try:
+        assert area.taken(area.address) == b""
+        ctypes.memmove(area.address, b"ours", 4)
+        pid = os.fork() if sys.version_info < (3, 12) else pytest.skip("Python warns of every fork beside threads")
+        if pid == 0:
+            ctypes.memmove(area.address, b"hers", 4)
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        assert area.taken(area.address + 4) == b"ours"
+    finally:
+        give_area(area)
