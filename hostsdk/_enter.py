@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Coroutine, Generator
 from typing import TYPE_CHECKING, Any
 
 from ._adaptor import Adapted
 from ._binding import Binding
 from ._context import BlockingContext, Context
-from ._ending import Ending, Results, ending_of
+from ._ending import Results, ending_of
 from ._engine import (
     Dropped,
     ExecContext,
@@ -29,7 +29,7 @@ from ._errors import ResultError
 from ._explain import line_of
 from ._messages import Text
 from ._ops import Operation
-from ._restart import Call, Manner
+from ._restart import Call
 from ._signature import FunctionSpec, Style
 from ._types import Step
 
@@ -63,9 +63,16 @@ class BoundFunction:
         self.name = spec.name
         self.version = spec.version
         self.accepts = spec.accepts
-        self.where = f"{spec.module}.{spec.name}"
         self.func = HostFunc(spec.signature.type, self)
-        self._plain = spec.style in (Style.PLAIN, Style.PURE)
+        self._plain = plain = spec.style in (Style.PLAIN, Style.PURE)
+        #: What it has in common with those of other instances.
+        self._ending = ending = ending_of(spec)
+        self._manner = ending.manner
+        self.where = ending.where
+        #: The short way in, for a signature of numbers; or the long one.
+        self._enter_first: Adapted = ending.short or (self._plain_generic if plain else self._first)
+        #: What every plain call is to its context: nothing is journaled.
+        self.now: Any = Call(ending.manner) if plain else None
         #: The execution that was here last, and its context: nearly always the next one's, too.
         self._last: tuple[ExecContext | None, Context[Any] | None] = None, None
         #: For machine code, which may call a plain function by itself: see `runtime.instances.direct`.
@@ -73,26 +80,6 @@ class BoundFunction:
         self.fn = spec.fn
         self.shape = spec.signature.shape
         self.takes_context = spec.style is not Style.PURE
-
-    # Most guests call few of the functions that they import: what a call needs is made when it is first asked for.
-
-    _ending: Ending
-    _manner: Manner
-    #: The short way in, for a signature of numbers; or the long one.
-    _enter_first: Adapted
-    #: What every plain call is to its context: nothing is journaled.
-    now: Call
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> object:
-            """One of these four, which stays."""
-            make = _LATER.get(name)
-            if make is None:
-                raise AttributeError(name)
-            made = make(self)
-            setattr(self, name, made)
-            return made
 
     # The engine's protocol -----------------------------------------------------------------------------------------
 
@@ -371,18 +358,6 @@ class BoundFunction:
                 errors.append(error)
         if errors:
             raise errors[0]
-
-
-def _first_entry(bound: BoundFunction) -> Adapted:
-    return bound._ending.short or (bound._plain_generic if bound._plain else bound._first)
-
-
-_LATER: dict[str, Callable[[BoundFunction], object]] = {
-    "_ending": lambda bound: ending_of(bound.spec),
-    "_enter_first": _first_entry,
-    "_manner": lambda bound: bound._ending.manner,
-    "now": lambda bound: Call(bound._manner),
-}
 
 
 def _nothing() -> None:

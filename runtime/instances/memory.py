@@ -63,24 +63,10 @@ class MemInst:
         if size <= _LATER:
             made.untouched = size
             del made.data
+            made.__class__ = Untouched
         else:
             made.data = bytearray(size)
         return made
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> object:
-            """`data`, as it is when somebody first looks: what is there finds its way without coming by here."""
-            if name != "data":
-                raise AttributeError(name)
-            made = bytearray(self.untouched)
-            with _making:  # a signal handler may come by here, too, and find the lock its own
-                try:
-                    return object.__getattribute__(self, name)
-                except AttributeError:
-                    self.data = made
-                self.untouched = 0
-            return made
 
     @property
     def pages(self) -> int:
@@ -170,8 +156,14 @@ class MemInst:
         room = self.budget.limit - self.budget.used + size
         region = reserve(size, min(self.ceiling * self.page, max(room, size)))
         if region is not None:
-            self.region, self.data, self.untouched = region, cast("bytearray", region.data), 0
+            self.region = region
+            self._touched(cast("bytearray", region.data))
         return region
+
+    def _touched(self, data: bytearray) -> None:
+        """There is data, from now on or already."""
+        self.data = data
+        self.untouched = 0
 
     def check(self, addr: int, size: int) -> None:
         """Trap unless `addr` up to `addr + size` lies inside."""
@@ -198,3 +190,25 @@ class MemInst:
         source.check(start, size)
         self.check(to, size)
         self.data[to : to + size] = source.data[start : start + size]
+
+
+class Untouched(MemInst):
+    """A memory whose data nobody has looked at. Whoever does makes a plain one of it, in place: a class that is asked
+    for what isn't there is slow to look at, and data is looked at all the time."""
+
+    __slots__ = ()
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> object:
+            if name != "data":
+                raise AttributeError(name)
+            made = bytearray(self.untouched)
+            with _making:  # a signal handler may come by here, too, and find the lock its own
+                if isinstance(self, Untouched):
+                    self._touched(made)
+            return self.data
+
+    def _touched(self, data: bytearray) -> None:
+        super()._touched(data)
+        self.__class__ = MemInst  # type: ignore[assignment]  # their objects look alike
