@@ -119,6 +119,12 @@ class Place:
 def resolve(fn: Callable[..., object], place: Place, annotation: object) -> Hint:
     """Evaluate one annotation of `fn`, with its module's names and `place.locals`. Raises SignatureError."""
 
+    # Most are one name, of a class or of a number.
+    if isinstance(annotation, str):
+        found = place.locals.get(annotation) or getattr(fn, "__globals__", {}).get(annotation)
+        if _evaluated(found):
+            return found
+
     def probe() -> None: ...
 
     # One at a time, so that the message can name the parameter.
@@ -131,6 +137,14 @@ def resolve(fn: Callable[..., object], place: Place, annotation: object) -> Hint
         raise place.error(Text.UNKNOWN_NAME, name=error.name, text=text) from None
     except Exception as error:  # an annotation is any expression
         raise place.error(Text.UNREADABLE, text=text, why=error) from error
+
+
+def _evaluated(found: object) -> bool:
+    """Whether nothing in it can be a text that has to be evaluated, too."""
+    if typing.get_origin(found) is Annotated:
+        return isinstance(get_args(found)[0], type)
+    parts = get_args(found) or (found,)
+    return all(isinstance(part, type) and not get_args(part) for part in parts)
 
 
 def origin_of(hint: object) -> object:

@@ -32,7 +32,6 @@ from ._engine import (
     make_exit,
     value_out,
 )
-from ._frozen import freeze, thaw
 from ._memory import GuestMemory
 from ._question import Ask, Question
 from ._resources import Resources
@@ -156,6 +155,8 @@ class Context(_Serving, Generic[S]):
         A Ptr or FuncRef counts as plain. An exception is kept, too, and raised again. Raises RecordError for a result
         that is not plain data.
         """
+        from ._frozen import freeze, thaw  # most programs keep nothing so
+
         frozen = self._now.step("once", getattr(fn, "__name__", ""), lambda: freeze(fn()))
         return cast("T", thaw(frozen, self))
 

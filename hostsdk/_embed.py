@@ -23,6 +23,7 @@ from ._engine import (
     InstanceAbandoned,
     Interrupt,
     Limits,
+    Log,
     Memory,
     RuntimeInstance,
     SnapshotError,
@@ -53,16 +54,17 @@ from ._module import HostModule
 from ._outcomes import Returned, stopped
 from ._resource_kinds import load_resources
 from ._resources import ResourceTable
-from ._trace import Trace, implied
 from ._types import Argument, FuncRef, P, W, Wasm
 
 if TYPE_CHECKING:
     from ._engine import snapshot
+    from ._trace import Trace
 
 #: What an import may be given as: another instance's exports, or the like by name.
 Imports: TypeAlias = Mapping[str, Mapping[str, object]]
 _DEFAULT_ENGINE = Engine()
 _LIMITS = Limits()
+_calls = Log("hostsdk.calls")
 #: Seconds after which a guest that computes gives up its turn in an event loop.
 TURN = 0.005
 
@@ -199,7 +201,7 @@ class Instance:
     ) -> None:
         self.module = module
         self._sharing = sharing
-        self._trace = trace = trace or implied()
+        self._trace = trace = trace or _implied()
         engine = engine or _DEFAULT_ENGINE
         #: Live objects under numbers that the guest holds, shared by the host modules.
         self.resources: ResourceTable = ResourceTable() if sharing is None else sharing.resources
@@ -504,6 +506,15 @@ class Instance:
                 module.close_state(binding.state)
                 binding.state = module.load_state(extra["hosts"][name], clock)
         load_resources(self.resources, extra["resources"], self._bindings)
+
+
+def _implied() -> Trace | None:
+    """The trace of instances for which none was asked: to the logger `hostsdk.calls`, where that is at DEBUG."""
+    if not _calls.detailed:
+        return None
+    from ._trace import Trace
+
+    return Trace(_calls.debug, keep=False)
 
 
 def _in_loop() -> Callable[..., Awaitable[Any]]:

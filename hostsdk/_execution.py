@@ -29,7 +29,6 @@ from ._engine import (
 )
 from ._engine import Returned as RuntimeReturned
 from ._engine import Suspended as RuntimeSuspended
-from ._explain import explain
 from ._module import HostModule
 from ._numbers import NUMBERS
 from ._outcomes import Outcome, Returned, Suspended
@@ -176,6 +175,8 @@ class Execution:
     def explain(self) -> str:
         """What the execution is blocked in, on what and since when; then the backtrace, innermost first: functions of
         WebAssembly with byte offsets, host functions with arguments, source lines and restarts."""
+        from ._explain import explain
+
         return explain(self)
 
     def _pending(self, verb: str) -> Entry | None:

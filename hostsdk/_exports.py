@@ -162,7 +162,6 @@ class Exports(Mapping[str, Export]):
 
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
-        self._make = export_class(instance._store.engine, instance._trace is not None)
         self._made: dict[str, Export] = {}
 
     def _find(self, name: str) -> Export | None:
@@ -172,7 +171,8 @@ class Exports(Mapping[str, Export]):
             extern = instance._raw.exports.get(name)
             if isinstance(extern, (WasmFunc, HostFunc)):
                 # Whoever comes first, all have the same.
-                found = self._made.setdefault(name, self._make(instance, name, Func(extern, instance._store)))
+                make = export_class(instance._store.engine, instance._trace is not None)
+                found = self._made.setdefault(name, make(instance, name, Func(extern, instance._store)))
                 found._listen()
         return found
 

@@ -5,8 +5,7 @@ Their type goes with them as its text, `Ptr[FuncRef[[u32], i32]]`, and is read b
 
 from __future__ import annotations
 
-import ast
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._access import Access
 from ._annotations import Hint, Place, word_of
@@ -36,6 +35,9 @@ from ._types import (
     u32,
     u64,
 )
+
+if TYPE_CHECKING:
+    import ast
 
 _NAMES: dict[str, Hint] = {
     "i8": i8, "u8": u8, "i16": i16, "u16": u16, "i32": i32, "u32": u32, "i64": i64, "u64": u64, "f32": f32, "f64": f64,
@@ -90,6 +92,8 @@ def thaw(frozen: Plain, access: Access) -> object:
 
 
 def _read(text: str, value: object, wide: bool = False) -> object:
+    import ast
+
     try:
         return word_of(_hint(ast.parse(text, mode="eval").body), Place("type", wide=wide))
     except (SyntaxError, ValueError, KeyError, TypeError, RecursionError, MemoryError):
@@ -97,6 +101,8 @@ def _read(text: str, value: object, wide: bool = False) -> object:
 
 
 def _hint(node: ast.expr) -> Hint:
+    import ast
+
     match node:
         case ast.Name(id):
             return _NAMES[id]

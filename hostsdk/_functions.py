@@ -8,13 +8,15 @@ annotation, what passes is checked against the type.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._binding import Binding
 from ._engine import FuncType, func_matches
 from ._enter import BoundFunction
 from ._signature import FunctionSpec
-from ._trace import Trace
+
+if TYPE_CHECKING:
+    from ._trace import Trace
 
 
 class Functions:

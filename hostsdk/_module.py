@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
@@ -131,7 +130,8 @@ class HostModule(Generic[S]):
     def with_state(self, state: Callable[[], S]) -> Self:
         """The same module with another way to make its state, for configuration. This one is unchanged. Raises
         SignatureError for what can't be called."""
-        other = copy.copy(self)
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
         other._functions = self._functions.copy()
         other._kinds = dict(self._kinds)
         other._tags = dict(self._tags)

@@ -17,7 +17,6 @@ from ._engine import (
     ExecContext,
     FuncType,
     HostFrame,
-    Log,
     RuntimeInstance,
     Unwind,
     Value,
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
 Sink: TypeAlias = Callable[[str], object]
 #: Characters of a value that are shown.
 _MOST = 60
-_log = Log("hostsdk.calls")
 
 
 @lean.frozen
@@ -124,11 +122,6 @@ class Trace:
     def bind(self, spec: FunctionSpec, binding: Binding) -> BoundFunction:
         """A host function whose calls are noted."""
         return _TracedFunction(spec, binding, self)
-
-
-def implied() -> Trace | None:
-    """The trace of instances for which none was asked: to the logger `hostsdk.calls`, where that is at DEBUG."""
-    return Trace(_log.debug, keep=False) if _log.detailed else None
 
 
 def short(text: str) -> str:

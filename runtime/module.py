@@ -15,13 +15,13 @@ from .binary.sections import decode
 from .declarations import Code, Declarations, ExternKind, Import
 from .errors import InvalidError, LimitError, UnsupportedError
 from .features import AVAILABLE, Feature
+from .instr.legacy import RETHROW, TRY
 from .instr.model import Op
 from .limits import MAX_MODULE_LOCALS, Limits
 from .types import ExternType, FuncType, TagType
 from .validate.env import Env
 from .validate.function import check_function
 from .validate.layout import Layout
-from .validate.legacy import modern
 from .validate.liveness import Layouts, layouts
 from .validate.module import check_module
 from .validate.sidetable import SideTable
@@ -65,7 +65,7 @@ class Body:
         """Raises MalformedError or InvalidError."""
         decls = module.decls
         ops: Sequence[Op] = decode_body(module.data, code, module.features, decls.data_count is not None, decls.defs)
-        code, ops = modern(module.env, code, ops)
+        code, ops = _modern(module.env, code, ops)
         side = check_function(decls, code, ops, env=module.env, collect=True)
         by_index = layouts(ops, side)
         by_pc = LayoutsByPc(by_index, {ops[i][0] if i >= 0 else ops[0][0] - 1: i for i in by_index})
@@ -208,7 +208,7 @@ def _check(data: bytes, decls: Declarations, features: Feature, lazy: bool) -> E
     for code, ops in bodies(data, decls, features):
         if pending is None:
             try:
-                check_function(decls, *modern(env, code, ops), env=env, meter=meter)
+                check_function(decls, *_modern(env, code, ops), env=env, meter=meter)
             except UnsupportedError:
                 raise
             except InvalidError as error:
@@ -216,3 +216,12 @@ def _check(data: bytes, decls: Declarations, features: Feature, lazy: bool) -> E
     if pending is not None:
         raise pending
     return env
+
+
+def _modern(env: Env, code: Code, ops: Sequence[Op]) -> tuple[Code, Sequence[Op]]:
+    """The function without instructions of the legacy exceptions, which hardly any has. Raises InvalidError."""
+    if not any(row is TRY or row is RETHROW for _, row, _ in ops):
+        return code, ops
+    from .validate.legacy import modern
+
+    return modern(env, code, ops)

@@ -39,7 +39,6 @@ from .run_plan import Advertised, HostName, Plan
 from .run_report import describe, innermost_host, tell, tell_line, tell_traceback
 from .run_signals import Signals, Stopped, die
 from .run_threads import process, threaded
-from .run_values import ArgumentError, parse, show
 
 if TYPE_CHECKING:
     import socket
@@ -194,6 +193,8 @@ class _Job:
             return [(_START, ())]
         if name not in functions:
             raise Ended(USAGE, f"no function {name} to invoke; its exports are {', '.join(functions) or 'none'}")
+        from .run_values import ArgumentError, parse
+
         try:
             # An export that takes nothing leaves the arguments to the program, which gets them by WASI.
             own = not functions[name].params and any(kind in (_WASI, _OLD_WASI) for kind, _, _ in module.imports)
@@ -362,6 +363,8 @@ class _Job:
             raise Ended(HOST_FAILED, says, self.stopped_in)
 
     def _print(self, type_: FuncType, outcome: object) -> None:
+        from .run_values import show
+
         values = outcome.values if isinstance(outcome, Returned) else ()
         try:
             for kind, value in zip(type_.results, values, strict=True):

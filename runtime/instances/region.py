@@ -5,18 +5,21 @@ Machine code keeps the address of a memory for as long as it runs. Untouched pag
 
 from __future__ import annotations
 
-import ctypes
 import functools
-import mmap
 import sys
 from collections.abc import Callable
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from .. import lean
 from ..limits import PAGE
 from ..types import I32, MemoryType
 
+if TYPE_CHECKING:
+    import ctypes
+    import mmap
+
 _NORESERVE: Final = 0x4000  # MAP_NORESERVE of Linux; Python names it from 3.13 on
+_READ, _WRITE = 1, 2  # PROT_READ and PROT_WRITE, the same on all systems
 #: An address and an offset, of 32 bits each, and the widest access.
 GUARDED: Final = (1 << 33) + (1 << 16)
 
@@ -39,12 +42,14 @@ class Region:
 
     @property
     def cell_address(self) -> int:
-        return ctypes.addressof(self.cell)
+        from ctypes import addressof  # `ctypes` is for those that have machine code
+
+        return addressof(self.cell)
 
     def extend(self, size: int) -> bool:
         """Make the first `size` bytes accessible. False, and nothing changed, where the system refuses."""
         old, new = _whole(self.cell[1]), _whole(size)
-        if new > old and _protect(self.base + old, new - old, mmap.PROT_READ | mmap.PROT_WRITE):
+        if new > old and _protect(self.base + old, new - old, _READ | _WRITE):
             return False
         self.cell[1] = size
         return True
@@ -61,6 +66,9 @@ def reserve(size: int, limit: int, guarded: bool = False) -> Region | None:
     none to give."""
     if not available():
         return None
+    import ctypes
+    import mmap
+
     whole = GUARDED if guarded else max(limit, mmap.PAGESIZE)
     try:
         mapped = mmap.mmap(-1, whole, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NORESERVE)
@@ -83,7 +91,9 @@ def guarded(type_: MemoryType) -> bool:
 
 def _whole(size: int) -> int:
     """`size` in whole pages of the system's."""
-    return -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
+    from mmap import PAGESIZE
+
+    return -(-size // PAGESIZE) * PAGESIZE
 
 
 def available() -> bool:
@@ -94,6 +104,8 @@ def available() -> bool:
 @functools.cache
 def _mprotect() -> Callable[[int, int, int], int]:
     """The system's own: finding it takes longer than calling it."""
+    import ctypes
+
     found = ctypes.CDLL(None).mprotect
     found.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
     return cast("Callable[[int, int, int], int]", found)
