@@ -12,11 +12,13 @@ from tests.support.cache import ROOT
 
 #: Modules that hello world needs nothing of, and what imports them when it is needed.
 LATER = {
+    "ast": "loading",
     "asyncio": "event loops",
     "attr": "classes are made by lean",
     "cbor2": "saving and loading",
     "click": "options; `hostsdk run FILE` has none",
     "concurrent.futures": "futures of an embedder's",
+    "ctypes": "machine code",
     "dataclasses": "classes are made by lean",
     "email": "nothing",
     "hashlib": "a module's hash; loads OpenSSL",
@@ -39,7 +41,9 @@ LATER = {
     "hostsdk._coroutine": "async host functions",
     "hostsdk._drivers.scheduler": "green threads",
     "hostsdk.cli.main": "options, and other commands",
+    "hostsdk._explain": "`explain()`",
     "hostsdk._threads": "guests with threads",
+    "hostsdk._trace": "tracing",
     "hostsdk.testing": "tests",
     "hostsdk.wasi.fs.host": "preopened directories",
     "hostsdk.wasi.fs.mem": "trees in memory",
@@ -53,6 +57,7 @@ LATER = {
     "runtime.llvm.background": "a hot function",
     "runtime.llvm.builder": "compiling",
     "runtime.saving.restore": "loading",
+    "runtime.validate.legacy": "exceptions from before 3.0",
     "runtime.semantics.lanes": "vector instructions",
 }
 SHOWN = "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr)); "
