@@ -45,7 +45,6 @@ from ._engine import (
 from ._engine import Returned as RuntimeReturned
 from ._errors import MissingExport
 from ._execution import Execution
-from ._explain import Moment
 from ._exports import Export, Exports
 from ._functions import Functions
 from ._loaded import Module
@@ -332,6 +331,8 @@ class Instance:
             if context.trace and (isinstance(error, WasmException) or not isinstance(error, WasmError)):
                 error.add_note("WebAssembly backtrace, innermost first:\n" + render(context.trace))
             raise
+        from ._explain import Moment  # most calls return
+
         explanation = Moment(execution)
         execution.drop()
         raise stopped(execution, suspended.reason, explanation)
@@ -366,10 +367,10 @@ class Instance:
         if name == "(start)":
             start = self._raw.module.decls.start
             return Func(self._raw.funcs[start or 0], self._store)
-        export = self.exports._find(name)
-        if export is None:
+        func = self.exports._func(name)
+        if func is None:
             raise MissingExport(Text.NO_EXPORT(name=name))
-        return export.func
+        return func
 
     def _check_usable(self) -> None:
         if self._closed:

@@ -176,6 +176,14 @@ class Exports(Mapping[str, Export]):
                 found._listen()
         return found
 
+    def _func(self, name: str) -> Func | None:
+        """The function alone, for a call that is run step by step."""
+        made, instance = self._made.get(name), self._instance
+        if made is not None:
+            return made.func
+        extern = instance._raw.exports.get(name)
+        return Func(extern, instance._store) if isinstance(extern, (WasmFunc, HostFunc)) else None
+
     def __getitem__(self, name: str) -> Export:
         found = self._find(name)
         if found is None:
