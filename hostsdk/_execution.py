@@ -110,9 +110,11 @@ class Execution:
         return noted
 
     def _python(self, values: tuple[object, ...]) -> tuple[int | float | V128, ...]:
+        if not values:
+            return ()
         export = self.instance.exports._find(self.name)
         if export is not None and export._lift is not None:
-            return (export._lift(values),) if values else ()
+            return (export._lift(values),)
         func, store = self.instance._function(self.name), self.instance._store
         return tuple([value_out(t, v, store) for t, v in zip(func.type.results, values, strict=True)])  # type: ignore[misc]
 

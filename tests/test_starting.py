@@ -41,7 +41,6 @@ LATER = {
     "hostsdk._coroutine": "async host functions",
     "hostsdk._drivers.scheduler": "green threads",
     "hostsdk.cli.main": "options, and other commands",
-    "hostsdk._explain": "`explain()`",
     "hostsdk._threads": "guests with threads",
     "hostsdk._trace": "tracing",
     "hostsdk.testing": "tests",
