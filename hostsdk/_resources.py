@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import os
-import threading
+from _thread import RLock
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, TypeVar
@@ -40,7 +40,7 @@ class ResourceTable:
     _handles: dict[int, int] = lean.field(factory=dict)
     _free: list[int] = lean.field(factory=list)
     _next: int = 0
-    _lock: threading.RLock = lean.field(factory=threading.RLock, repr=False)
+    _lock: RLock = lean.field(factory=RLock, repr=False)
     # No other table of any process gives out the same: a saved call that looked up what is closed by now must not find
     # an object of the table that it is loaded into. There from the first resource on.
     _identities: Iterator[int] | None = None

@@ -156,6 +156,11 @@ class Module:
         """How many functions are imported: the index of the first of the module's own."""
         return self.decls.imported(ExternKind.FUNC)
 
+    @functools.cached_property
+    def wants(self) -> tuple[ExternType, ...]:
+        """The types of the imports, in order."""
+        return tuple(map(self.import_type, self.decls.imports))
+
     def import_types(self) -> list[tuple[str, str, ExternType]]:
         """Module, name and type of each import, in order."""
         return [(i.module, i.name, self.import_type(i)) for i in self.decls.imports]

@@ -34,7 +34,7 @@ def resolve(module: Module, imports: Imports) -> list[Extern]:
     """
     decls = module.decls
     find = _finder(imports)
-    types = [module.import_type(item) for item in decls.imports]
+    types = module.wants
     found = [find(item.module, item.name, type_) for item, type_ in zip(decls.imports, types, strict=True)]
     externs = [extern for extern in found if extern is not None]
     if len(externs) < len(found):
@@ -43,7 +43,7 @@ def resolve(module: Module, imports: Imports) -> list[Extern]:
         raise UnlinkableError(f"unknown import: {names}", tuple(dict.fromkeys((i.module, i.name) for i in missing)))
     for item, extern, want in zip(decls.imports, externs, types, strict=True):
         have = extern.type
-        if not matches(have, want):
+        if have is not want and not matches(have, want):
             raise UnlinkableError(
                 f"incompatible import type: {_name(item)} is to be a {describe(want)}, "
                 f"but what is given is a {describe(have)}"

@@ -280,10 +280,11 @@ class Image:
             self.ring()
 
     def used(self, given: int | None = None) -> tuple[int, int]:
-        """Frames and cells of the code that is running, up to the call under way. `given` is what was left when it
-        was entered."""
-        # Nothing is borrowed between the two numbers: what is left is never more.
-        return unpack_left((self._given if given is None else given) - self.words[abi.LEFT // 8])
+        """Frames and cells of the code that is running, up to the call under way; fewer than none where frames that
+        were there before have gone. `given` is what was left when it was entered."""
+        frames, cells = unpack_left(self.words[abi.LEFT // 8])
+        given_frames, given_cells = unpack_left(self._given if given is None else given)
+        return given_frames - frames, given_cells - cells
 
     def rows(self, type_: FuncType) -> tuple[Row, Row]:
         """How arguments and results of a type lie in the room."""
