@@ -54,8 +54,19 @@ class Lane:
                 return
             self._waiting.append((weakref.ref(code), order))
             if self._thread is None:
+                if not order.parts:
+                    self._begin()
                 self._thread = threading.Thread(target=self._work, name="hostsdk compiler", daemon=True)
                 self._thread.start()
+
+    def _begin(self) -> None:
+        """Start the process at once, for an order of nothing that is hot: the thread would get Python's lock late, and
+        often, while the guest is being made ready."""
+        if not self.in_process:
+            try:
+                self.process.begin()
+            except NoProcess:
+                pass  # the first order tells
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until there is nothing left to do; whether that is so."""

@@ -143,15 +143,15 @@ class ModuleCode:
             self._spare.update(rest)
         self.want(rest)
 
-    def want_support(self, keys: Iterable[str]) -> None:
-        """Order support code for an instance. Nothing waits for it but speed."""
+    def want_support(self, keys: Iterable[str], later: bool = False) -> None:
+        """Order support code for an instance. Nothing waits for it but speed; `later` has it wait for what is hot."""
         with self._lock:
             new = tuple([key for key in dict.fromkeys(keys) if key not in self._support])
             self._support.update(new)
         if new:
             from .product import Order
 
-            self.order(Order(self.levels[0], support=new))
+            self.order(Order(self.levels[-1 if later else 0], support=new))
 
     def order(self, order: Order) -> None:
         """Have the maker carry out an order. Whatever fails in that, the interpreter carries on."""

@@ -266,7 +266,8 @@ class NativeTier:
         try:
             code = self._code(instance)
             image = Image(instance, code, self.keep)
-            code.want_support([*code.base().called, *image.lacking()])
+            code.want_support(image.lacking())
+            code.want_support(code.base().called, later=True)
             return image
         except Unguarded as error:
             log.info("%r checks its bounds: %s", instance, error)

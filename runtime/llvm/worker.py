@@ -37,8 +37,6 @@ def main(level: int) -> None:
     gc.freeze()
     gc.enable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if level:
-        os.nice(5)
     _limit()
     source, to = FileIO(0, "rb", closefd=False), FileIO(os.dup(1), "wb")
     # Whatever a library prints is not for the pipe.
