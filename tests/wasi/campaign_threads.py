@@ -22,11 +22,22 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from hostsdk import CallStopped, Execution, ExitRequested, Interrupt, Module, Process, SnapshotError, StateError, Trap
+from hostsdk import (
+    CallStopped,
+    Execution,
+    ExitRequested,
+    Interrupt,
+    Module,
+    Process,
+    SnapshotError,
+    StateError,
+    Suspended,
+    Trap,
+)
 from hostsdk.testing import Never, Randomly
 from runtime.exec.cluster import Cluster, Phase
 from runtime.instances.shared import SharedMemInst
-from tests.support.threads import LAYOUTS, guest, nothing_left, process, queue_of_work
+from tests.support.threads import LAYOUTS, guest, loaded, nothing_left, process, queue_of_work
 
 _WHO = ("main", "other")
 #: Guests, and the calls that are made of them; whether it would end by itself plays no part.
@@ -89,7 +100,12 @@ def schedule(seed: int) -> None:
     read, write = os.pipe()
     prealloc = chance.random() < 0.5
     running = process(module(), layout, stdin=read, prealloc=prealloc, injector=injector if faults else None)
-    thread = threading.Thread(target=_run, args=(running, name, args, interrupt, chance.random() < 0.3))
+    other = chance.choice(list(LAYOUTS.values()))
+    moves = [chance.choice((0.0, 0.0005, 0.003)) for _ in range(chance.randrange(1, 4))]
+    run: Callable[[], None] = partial(_run, running, name, args, interrupt, chance.random() < 0.3)
+    if chance.random() < 0.4:
+        run = partial(_run_kept, running, name, args, interrupt, other, moves, read)
+    thread = threading.Thread(target=run)
     thread.start()
     for request in requests(running, interrupt, chance):
         time.sleep(chance.choice((0.0, 0.0, 0.0002, 0.002)))  # not to prove anything: it lets others come further
@@ -106,6 +122,26 @@ def _run(running: Process, name: str, args: tuple[int, ...], interrupt: Interrup
         running.run(name, *args, interrupt=interrupt, timeout=0.005 if short else _HANG)
     except (CallStopped, ExitRequested, Trap):
         pass
+
+
+def _run_kept(
+    running: Process, name: str, args: tuple[int, ...], interrupt: Interrupt, other: Any, moves: list[float], stdin: int
+) -> None:
+    """The same, but stopped and saved now and then, with what was saved gone on with for a while, too."""
+    try:
+        running.start(name, *args)
+        for seconds in moves:
+            if not isinstance(running.advance(interrupt=interrupt, timeout=seconds), Suspended):
+                return
+            data = running.save()
+            with loaded(data, running.module, other, stdin=stdin) as again:
+                if isinstance(again.advance(timeout=seconds), Suspended):
+                    again.save()
+        running.finish(interrupt=interrupt, timeout=0.005)
+    except (CallStopped, ExitRequested, Trap):
+        pass
+    except (StateError, SnapshotError):
+        assert running.result is not None  # it was ended while it rested
 
 
 def _nothing_left(running: Process) -> None:

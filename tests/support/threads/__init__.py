@@ -87,6 +87,13 @@ def process(
     return Process(module, hosts, engine=engine, spawner=spawner(), **more)
 
 
+def loaded(data: bytes, module: Module, layout: Any, *, stdin: Any = b"") -> Process:
+    """A process that was saved, in a layout."""
+    hosts: list[HostModule[Any]] = [wasi(stdin=stdin), threads(), blocking()]
+    engine, spawner = Engine(EngineConfig(tier=layout[0])), layout[1]()
+    return Process.load(data, module, hosts, trusted=True, engine=engine, spawner=spawner)
+
+
 def _descriptors() -> int:
     """How many there are, but for pipes: the process that compiles comes and goes when it likes."""
     count = 0
