@@ -248,6 +248,46 @@ def test_counts_of_threads_are_exact(tiers: tuple[Any, Any], prealloc: bool) -> 
     assert int.from_bytes(memory.read(72, 1), "little") == 40_000 % 256
 
 
+_STORED = {
+    "atomic": ("(i32.atomic.store (local.get $a) (i32.const 1))", "(i32.atomic.load (local.get $b))"),
+    "exchange": ("(drop (i32.atomic.rmw.xchg (local.get $a) (i32.const 1)))", "(i32.atomic.load (local.get $b))"),
+    "fence": ("(i32.store (local.get $a) (i32.const 1)) (atomic.fence)", "(i32.load (local.get $b))"),
+}
+
+
+@pytest.mark.parametrize("how", _STORED)
+def test_of_two_that_store_one_sees_the_other(how: str) -> None:
+    """Two threads store each to a place of its own, then load the other's, thousands of times in step: in one order of
+    all accesses, which the instructions promise, at least one of them sees the other's store."""
+    store, load = _STORED[how]
+    # $mine and $other: two rows of places; what was seen goes into a row 64 KiB behind the own one. At 4 and 8: how far
+    # each has come.
+    text = f"""(func (export "go") (param $mine i32) (param $other i32) (param $step i32) (param $theirs i32)
+      (local $n i32) (local $a i32) (local $b i32)
+      (loop $l
+        (local.set $a (i32.add (local.get $mine) (i32.shl (local.get $n) (i32.const 2))))
+        (local.set $b (i32.add (local.get $other) (i32.shl (local.get $n) (i32.const 2))))
+        (local.set $n (i32.add (local.get $n) (i32.const 1)))
+        (i32.atomic.store (local.get $step) (local.get $n))
+        (loop $w (br_if $w (i32.lt_u (i32.atomic.load (local.get $theirs)) (local.get $n))))
+        {store}
+        (i32.store offset=0x20000 (local.get $a) {load})
+        (br_if $l (i32.lt_u (local.get $n) (i32.const 1500)))))"""
+    engine = Engine(EngineConfig(tier="native"))
+    first = Instance(Module.from_bytes(wat(f'(module (memory (export "m") 6 6 shared) {text})')), engine=engine)
+    module = Module.from_bytes(wat(f'(module (memory (import "e" "m") 6 6 shared) {text})'))
+    other = Instance(module, engine=engine, imports={"e": {"m": first._raw.exports["m"]}})
+    done = [
+        in_thread(partial(each.call, "go", *args))
+        for each, args in ((first, (0x10000, 0x20000, 4, 8)), (other, (0x20000, 0x10000, 8, 4)))
+    ]
+    for future in done:
+        future.result(60)
+    memory = first._raw.memories[0]
+    seen = [memory.read(at, 4 * 1500)[::4] for at in (0x30000, 0x40000)]
+    assert (0, 0) not in set(zip(*seen, strict=True))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

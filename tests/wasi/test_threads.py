@@ -139,6 +139,26 @@ def test_a_start_function_that_never_ends(tier: Any) -> None:
         assert in_thread(running.main).result(PATIENCE) == 4
 
 
+_DEEP = """(module (import "env" "memory" (memory 1 1 shared)) (export "memory" (memory 0))
+  (import "wasi" "thread-spawn" (func $spawn (param i32) (result i32)))
+  (func $deep (param i32) (if (local.get 0) (then (call $deep (i32.sub (local.get 0) (i32.const 1))))))
+  (func (export "wasi_thread_start") (param i32 i32) (call $deep (i32.const 50)))
+  (func (export "run")
+    (drop (call $spawn (i32.const 0)))
+    (drop (memory.atomic.wait32 (i32.const 0) (i32.const 0) (i64.const -1)))))"""
+
+
+@pytest.mark.parametrize("tier", LAYOUTS.values(), ids=LAYOUTS)
+def test_a_limit_ends_a_thread(tier: Any) -> None:
+    """Behaviour 67: a thread that goes beyond a limit of its process traps, and with it the process."""
+    with nothing_left(), process(Module.from_bytes(wat(_DEEP)), tier, limits=Limits(frames=20)) as running:
+        stopped = in_thread(partial(running.run, "run", timeout=PATIENCE)).exception(PATIENCE)
+        assert isinstance(stopped, Trap)
+        assert "exhausted" in str(stopped)
+        assert running.result is not None
+        assert running.result.tid == 1
+
+
 def test_limits_are_inherited() -> None:
     """Behaviour 67: a thread has the limits of its process."""
     # The main thread itself can call nobody, so nothing is ever spawned.

@@ -40,6 +40,7 @@ from hostsdk import (
     i32,
     u32,
 )
+from hostsdk.testing import Every, Injector
 from hostsdk.wasi import threads, wasi
 from runtime import Status
 from tests.runtime.test_snapshot_hostile import ODD, body_of, bytes_of, mutated, paths, repeat, scratch, swap
@@ -161,6 +162,23 @@ def test_who_waits_keeps_their_place(tier: Any) -> None:
             assert _first_in_line(again) == order
         orders.add(tuple(order))
     assert len(orders) > 1
+
+
+def test_equal_seeds_give_equal_orders() -> None:
+    """74: threads of a process take their turns in the order that a seed gives, the same in every run, on every tier,
+    and where they leave the stack at each check point, too."""
+
+    def played(seed: int, tier: Any, injector: Injector | None = None) -> object:
+        scheduler = Scheduler(seed=seed)
+        engine = Engine(EngineConfig(tier=tier, injector=injector))
+        with Process(guest("kept"), hosts(), engine=engine, spawner=GreenThreads(scheduler)) as made:
+            made.run("line")
+            return _first_in_line(made), scheduler.clock.monotonic()
+
+    for seed in range(6):
+        assert played(seed, "interpreter") == played(seed, "native") == played(seed, "native")
+        assert played(seed, "native", Every(1)) == played(seed, "native", Every(1))
+    assert len({str(played(seed, "native")) for seed in range(6)}) > 1
 
 
 @pytest.mark.parametrize("state", ["busy", "wait", "poll", "fd_read", "host"])
