@@ -110,8 +110,11 @@ class Lane:
                 log.warning("making machine code of %s failed: %s", code.module.name, error)
                 product = Product(order, refused=order)
             self._install(code, product)
-            if order.parts and self.level == QUICK and not self._waiting and not self._closing:
-                code.want_rest()
+            if not self._waiting and not self._closing:
+                if self.level != QUICK:
+                    code.connect()
+                elif order.parts:
+                    code.want_rest()
             del code
 
     def _take(self) -> tuple[ModuleCode | None, Order]:

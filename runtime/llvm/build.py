@@ -28,7 +28,7 @@ def build(layout: abi.BlockLayout, order: Order) -> Product:
     fault = ""
     for index, pc in [*[(index, None) for index in order.functions], *order.points]:
         try:
-            made = emit(layout, index, pc, order.guard)
+            made = emit(layout, index, pc, order.guard, order.level >= GOOD)
         except Exception as error:  # what else but Unsupported is a fault of ours, and the interpreter carries on
             if not isinstance(error, abi.Unsupported):
                 fault = f"{type(error).__name__} in {layout.module.func_name(index)}: {error}"
@@ -62,10 +62,13 @@ def _compiled(layout: abi.BlockLayout, level: int, parts: list[_Part]) -> bytes:
     Raises CompileError."""
     guarded = any(made.guarded for _, _, made in parts)
     head = PREAMBLE + notes.PREAMBLE * guarded
-    code = compile_ir(head + "".join([made.text for _, _, made in parts]), level, guarded)
+    declared = {index: line for _, _, made in parts for index, line in made.declared.items()}
+    code = compile_ir(head + "".join([*declared.values(), *[made.text for _, _, made in parts]]), level, guarded)
     found = tables(code) if guarded else None
     told = set() if found is None else {line for _, line in rows_of(found.lines)}
     if all(made.guarded <= told for _, _, made in parts):
         return code
-    checked = [(i, pc, made if made.guarded <= told else emit(layout, i, pc)) for i, pc, made in parts]
+    checked = [
+        (i, pc, made if made.guarded <= told else emit(layout, i, pc, direct=level >= GOOD)) for i, pc, made in parts
+    ]
     return _compiled(layout, level, checked)

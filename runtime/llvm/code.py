@@ -244,7 +244,13 @@ class ModuleCode:
             self._support |= brought
             for product in kept:
                 self._ordered.update(product.order.functions, product.order.points)
-                base.add(product, later=True)
+            base.add_all(kept)
+
+    def connect(self) -> None:
+        """Nothing more is to come for the moment: see to it that calls go the shortest way."""
+        if self.installed is not None:
+            with self._lock:
+                self.installed.connect()
 
     def upgrade(self) -> None:
         """Order the better form of what was kept in the quick one."""

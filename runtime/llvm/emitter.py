@@ -90,12 +90,20 @@ class Emitter(Builder):
     """
 
     def __init__(
-        self, layout: abi.BlockLayout, index: int, point: Layout | None = None, guard: bool = False
+        self,
+        layout: abi.BlockLayout,
+        index: int,
+        point: Layout | None = None,
+        guard: bool = False,
+        direct: bool = False,
     ) -> None:
         super().__init__()
         self.layout = layout
         self.point = point
         self._guard = guard
+        #: Whether calls of the module's own functions are left to the loader, and declarations of those called so.
+        self.direct = direct
+        self.declared: dict[int, str] = {}
         self._scope = notes.scope_of(index, None if point is None else point.pc)
         #: Where accesses that guard pages stop may trap: byte offsets.
         self.guarded: set[int] = set()
@@ -331,6 +339,14 @@ class Emitter(Builder):
         end = self.ours("ptr", "%inst", abi.SPILL)
         for place, value in enumerate(values):
             self.keep("i64", value, end, 8 * (place - len(values)))
+
+    def other(self, index: int, type_: FuncType) -> str:
+        """The name by which another function of the module is called."""
+        if index not in self.declared:
+            types = "".join([f", {abi.ir_type(t)}" for t in type_.params])
+            returned = return_type(tuple(map(abi.ir_type, type_.results)))
+            self.declared[index] = f"declare dso_local {returned} @c{index}(ptr, i64{types})\n"
+        return f"@c{index}"
 
     def passing(self, type_: FuncType) -> str:
         """The code that takes a tail call's arguments out of the room."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -34,20 +35,24 @@ _RETURNED = 2
 @lean.frozen
 class Emitted:
     """A definition; whether the function has no check point of its own: it neither calls nor loops; and where accesses
-    may trap that only guard pages stop."""
+    may trap that only guard pages stop. Functions that it calls by name are declared apart, by their index."""
 
     text: str
     leaf: bool
     guarded: frozenset[int] = frozenset()
+    declared: Mapping[int, str] = lean.field(factory=dict)
 
 
-def emit(layout: abi.BlockLayout, index: int, pc: int | None = None, guard: bool = False) -> Emitted:
+def emit(
+    layout: abi.BlockLayout, index: int, pc: int | None = None, guard: bool = False, direct: bool = False
+) -> Emitted:
     """The definition of `f<index>`; or that of `r<pc>`, which goes on at a check point of that function. With `guard`,
-    guard pages stand for bounds checks. Raises Unsupported for what this tier leaves to the interpreter."""
+    guard pages stand for bounds checks; with `direct`, other functions are called by name, as `c<index>`. Raises
+    Unsupported for what this tier leaves to the interpreter."""
     body = layout.module.body(index)
     # Whoever is stopped by a guard page returns from here, which takes registers for all results.
     guard = guard and (pc is not None or len(layout.module.func_type(index).results) <= _RETURNED)
-    e = Emitter(layout, index, None if pc is None else body.by_pc[pc], guard)
+    e = Emitter(layout, index, None if pc is None else body.by_pc[pc], guard, direct)
     side = e.side
     if len(side.locals) + side.max_height > _CELLS:
         raise Unsupported(f"{len(side.locals)} locals and {side.max_height} operands")
@@ -59,7 +64,7 @@ def emit(layout: abi.BlockLayout, index: int, pc: int | None = None, guard: bool
     if e.here is not None:
         _return(e)
     _measure(e)
-    return Emitted(e.finish(), known.leaf, frozenset(e.guarded))
+    return Emitted(e.finish(), known.leaf, frozenset(e.guarded), e.declared)
 
 
 def _run(e: Emitter, start: int, stop: int) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
 
 from ..declarations import ExternKind
 from ..log import Log
@@ -12,7 +13,7 @@ from .capi.api import supported
 from .capi.exports import served
 from .driver import Doors
 from .frames import Points, Row
-from .loader import Code, LoadError, load, tables
+from .loader import Calls, Code, LoadError, load, load_all, tables
 from .mirror import type_number
 from .product import Order, Product
 from .support import COMMON, EXPORT, SUPPORT, THUNK, thunks
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from .code import ModuleCode
 
 log = Log(__name__)
+
+#: So many functions are too few to load code anew for.
+_FRESH: Final = 8
 
 
 class Installed:
@@ -39,6 +43,11 @@ class Installed:
         #: Whether what all modules share has been ordered in a better form.
         self._common_wanted = False
         self._codes: list[Code] = []
+        #: By function index: code that nothing better will come of. And what it was loaded from, and how many functions
+        #: have got such code since that was last loaded anew.
+        self._final: dict[int, int] = {}
+        self._kept: list[tuple[Order, bytes]] = []
+        self._fresh = 0
         self._to_hosts: dict[tuple[tuple[int, int], ...], Code] = {}
         self._later: list[tuple[Order, set[int | tuple[int, int]]]] = []
         self._level: dict[int | tuple[int, int], int] = {}
@@ -80,8 +89,19 @@ class Installed:
         """Keys of support code that has to be made yet."""
         return () if self.ready else tuple(SUPPORT.missing(self.support))
 
-    def add(self, product: Product, later: bool = False) -> None:
-        """Take code that has been made. The next level of it is ordered, at once or at the next `upgrade`."""
+    def add_all(self, products: Sequence[Product]) -> None:
+        """Take code that has been kept; better code is ordered at the next `upgrade`."""
+        final = [product for product in products if product.code and product.order.level == self._books.levels[-1]]
+        try:
+            codes = dict(zip(map(id, final), load_all([each.code for each in final], self._calls()), strict=True))
+        except LoadError:
+            codes = {}  # one of them: each by itself, then
+        for product in products:
+            self.add(product, True, codes.get(id(product)))
+
+    def add(self, product: Product, later: bool = False, loaded: Code | None = None) -> None:
+        """Take code that has been made, and may be loaded already. The next level of it is ordered, at once or at the
+        next `upgrade`."""
         order, refused, name = product.order, product.refused, self._books.module.name
         if product.fault:
             log.warning("no machine code for %d parts of %s: %s", refused.parts, name, product.fault)
@@ -92,7 +112,7 @@ class Installed:
             if self.ready and not order.parts:
                 for image in list(self._books.images):
                     image.link_hosts()
-            code = load(product.code) if product.code else None
+            code = loaded or (load(product.code, self._calls()) if product.code else None)
             if not self.ready:
                 raise LoadError("its support code is missing")
             if code is not None and order.guard:
@@ -102,7 +122,35 @@ class Installed:
             code, refused = None, order
         if code is not None:
             self._codes.append(code)
+            if order.level == self._books.levels[-1] and order.functions:
+                self._kept.append((order, product.code))
+                self._fresh += 0 if loaded else len(order.functions)
         self._install(product, code, refused, later)
+
+    def _calls(self) -> Calls:
+        return Calls(self._final, self.layout.funcs, len(self.tails))
+
+    def connect(self) -> None:
+        """Load final code anew where enough has come since, so that calls in what came first go straight to what came
+        later. What was loaded before may be running, and stays."""
+        if self._fresh < _FRESH or 4 * self._fresh < len(self._final):
+            return
+        self._fresh = 0
+        try:
+            codes = load_all([data for _, data in self._kept], self._calls())
+            for (order, data), code in zip(self._kept, codes, strict=True):
+                if order.guard:
+                    self._protect(code, data)
+        except LoadError as error:
+            log.info("calls of %s stay as they are: %s", self._books.module.name, error)
+            return
+        self._codes += codes
+        for (order, _), code in zip(self._kept, codes, strict=True):
+            for index in order.functions:
+                address = code.symbols.get(f"f{index}")
+                if address is not None and index in self._final:
+                    self._final[index] = address
+                    self._put(index, address, code)
 
     def _protect(self, code: Code, data: bytes) -> None:
         """Have faults of code without bounds checks taken for traps. Raises LoadError."""
@@ -126,12 +174,10 @@ class Installed:
                 books.made.setdefault(index, None)
                 continue
             self._level[index] = order.level
-            books.made[index] = self.codes[index] = address
-            self.count += 1
-            self.tails[index] = code.symbols.get(f"t{index}", address) if code is not None else address
-            for image in list(books.images):
-                image.install(index, address)
-            books.heat.replace(index)
+            if order.level == books.levels[-1]:
+                self._final[index] = address
+            if code is not None:
+                self._put(index, address, code)
         for point in order.points:
             if self._level.get(point, -1) >= order.level:
                 continue
@@ -149,6 +195,16 @@ class Installed:
             self._later.append((order, lost))
         else:
             self._better(order, lost)
+
+    def _put(self, index: int, address: int, code: Code) -> None:
+        """Have calls of a function go to its code from now on."""
+        books = self._books
+        books.made[index] = self.codes[index] = address
+        self.count += 1
+        self.tails[index] = code.symbols.get(f"t{index}", address)
+        for image in list(books.images):
+            image.install(index, address)
+        books.heat.replace(index)
 
     def to_hosts(self, wrappers: dict[int, int]) -> dict[int, int]:
         """Addresses of code that goes to these wrappers, by the index of the host function, and tells it."""

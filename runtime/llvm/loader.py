@@ -8,7 +8,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from .. import lean
@@ -18,6 +18,10 @@ _SYMBOLS, _RELOCATIONS, _NO_BITS = 2, 4, 8
 _PC32, _PLT32 = 2, 4
 #: Loops and functions begin on a line of the cache, or their speed depends on chance.
 _ALIGN: Final = 64
+#: Bytes of a stub, which is either `jmp *table+8*index(%rdi)`, rdi being the block, or `movabs $code, %r11; jmp *%r11`.
+_STUB: Final = 16
+#: How far a call goes.
+_REACH: Final = 1 << 31
 
 
 class LoadError(Exception):
@@ -46,6 +50,27 @@ class Code:
     #: Addresses of what it defines.
     symbols: Mapping[str, int]
     _pages: mmap.mmap
+
+
+@lean.frozen
+class Calls:
+    """How functions of the module are called: the addresses of those whose code won't be replaced, where in the block
+    the addresses of all functions' code begin, and how many there are."""
+
+    codes: Mapping[int, int]
+    table: int
+    count: int
+
+
+@lean.frozen(eq=False)
+class Linked:
+    """An object before it has its place. All numbers are offsets into `image`."""
+
+    image: bytearray
+    symbols: Mapping[str, int]
+    #: By the index of a function that is called: the stub that goes to it, and the displacements of the calls.
+    stubs: dict[int, int] = lean.field(factory=dict)
+    calls: dict[int, list[int]] = lean.field(factory=dict)
 
 
 class Part(NamedTuple):
@@ -78,18 +103,58 @@ def _make_executable(start: int, size: int) -> None:
         raise LoadError(f"the system refuses executable memory (error {ctypes.get_errno()})")
 
 
-def load(data: bytes) -> Code:
+def load(data: bytes, calls: Calls | None = None) -> Code:
     """The code of an object file. Raises LoadError."""
+    return load_all([data], calls)[0]
+
+
+def load_all(objects: Sequence[bytes], calls: Calls | None = None) -> list[Code]:
+    """The code of object files, side by side: calls between them go straight. Raises LoadError."""
     try:
-        image, symbols = link(data)
+        linked = [link(data, calls) for data in objects]
     except (struct.error, IndexError, ValueError, OverflowError, MemoryError) as error:
         raise LoadError(f"not an object file of ours: {error}") from None
-    return place(image, symbols)
+    starts, size = [], 0
+    for each in linked:
+        size += -size % _ALIGN
+        starts.append(size)
+        size += len(each.image)
+    pages = mmap.mmap(-1, max(size, 1), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    base = ctypes.addressof(ctypes.c_char.from_buffer(pages))
+    found = []
+    for start, each in zip(starts, linked, strict=True):
+        symbols = {name: base + start + offset for name, offset in each.symbols.items()}
+        found.append(Code(base + start, len(each.image), symbols, pages))
+    if calls is not None:
+        codes = dict(calls.codes)
+        for code in found:
+            codes.update({int(name[1:]): at for name, at in code.symbols.items() if name[:1] == "f"})
+        for code, each in zip(found, linked, strict=True):
+            _connect(each, code.start, codes)
+    for start, each in zip(starts, linked, strict=True):
+        pages[start : start + len(each.image)] = each.image
+    _make_executable(base, size)
+    return found
 
 
-def link(data: bytes) -> tuple[bytes, dict[str, int]]:
+def _connect(linked: Linked, start: int, codes: Mapping[int, int]) -> None:
+    """Have calls of functions whose code is known go there."""
+    for index, stub in linked.stubs.items():
+        target = codes.get(index)
+        if target is None:
+            continue
+        # Those that it is too far from go by the stub, which knows the way.
+        linked.image[stub : stub + _STUB] = b"\x49\xbb" + struct.pack("<Q", target) + b"\x41\xff\xe3" + bytes(3)
+        for offset in linked.calls[index]:
+            distance = target - (start + offset + 4)
+            if -_REACH <= distance < _REACH:
+                struct.pack_into("<i", linked.image, offset, distance)
+
+
+def link(data: bytes, calls: Calls | None = None) -> Linked:
     """What lies where: the bytes of all sections that are needed to run, with their relocations done, and the offsets
-    of the symbols. All relocations are within the object, so the result may be put anywhere."""
+    of the symbols. All relocations are within the object, so the result may be put anywhere. What is called and is not
+    in the object gets a stub there, which looks into the block."""
     sections, names = _sections(data)
     image = bytearray()
     places: dict[int, int] = {}
@@ -100,10 +165,19 @@ def link(data: bytes) -> tuple[bytes, dict[str, int]]:
             content = data[section.offset : section.offset + section.size]
             image += bytes(section.size) if section.kind == _NO_BITS else content
     symbols, values = _symbols(data, sections, places)
+    linked = Linked(image, symbols)
+    wanted = {} if calls is None else _wanted(data, sections)
+    for index in dict.fromkeys(wanted.values()):
+        image += bytes(-len(image) % _STUB)
+        linked.stubs[index] = len(image)
+        if calls is not None:
+            if index >= calls.count:
+                raise LoadError(f"a call of function {index}")
+            image += b"\xff\xa7" + struct.pack("<i", calls.table + 8 * index) + bytes(_STUB - 6)
     for section in sections:
         if section.kind == _RELOCATIONS and section.info in places:
-            _relocate(data, section, places[section.info], values, image)
-    return bytes(image), symbols
+            _relocate(data, section, places[section.info], values, linked, wanted)
+    return linked
 
 
 def _sections(data: bytes) -> tuple[list[_Section], list[str]]:
@@ -156,14 +230,36 @@ def _symbols(data: bytes, sections: list[_Section], places: dict[int, int]) -> t
     return defined, values
 
 
-def _relocate(data: bytes, section: _Section, base: int, values: list[int | None], image: bytearray) -> None:
+def _wanted(data: bytes, sections: list[_Section]) -> dict[int, int]:
+    """The functions that are called and are not in the object, by the number of their symbol."""
+    found: dict[int, int] = {}
+    for section in sections:
+        if section.kind != _SYMBOLS:
+            continue
+        strings = sections[section.link].offset
+        for number, at in enumerate(range(section.offset, section.offset + section.size, 24)):
+            name, _, _, home, _, _ = struct.unpack_from("<IBBHQQ", data, at)
+            if not home and number:
+                called = _string(data, strings + name)
+                if called[:1] == "c" and called[1:].isdecimal():
+                    found[number] = int(called[1:])
+    return found
+
+
+def _relocate(
+    data: bytes, section: _Section, base: int, values: list[int | None], linked: Linked, wanted: Mapping[int, int]
+) -> None:
     for at in range(section.offset, section.offset + section.size, 24):
         offset, info, addend = struct.unpack_from("<QQq", data, at)
         value = values[info >> 32]
         kind = info & 0xFFFF_FFFF
+        if kind == _PLT32 and addend == -4 and info >> 32 in wanted:
+            index = wanted[info >> 32]
+            value = linked.stubs[index]
+            linked.calls.setdefault(index, []).append(base + offset)
         if value is None or kind not in (_PC32, _PLT32):
             raise LoadError(f"relocation of kind {kind} against symbol {info >> 32}")
-        struct.pack_into("<i", image, base + offset, value + addend - (base + offset))
+        struct.pack_into("<i", linked.image, base + offset, value + addend - (base + offset))
 
 
 def _string(data: bytes, at: int) -> str:

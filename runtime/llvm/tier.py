@@ -84,6 +84,7 @@ class InProcess:
 
         base = code.base()
         code.add(build(base.layout, code.ready(order)))
+        code.connect()
 
 
 IN_PROCESS: Final = InProcess()

@@ -22,8 +22,9 @@ from runtime.llvm.abi import BlockLayout, Unsupported, signature_key
 from runtime.llvm.builder import PREAMBLE
 from runtime.llvm.code import ModuleCode
 from runtime.llvm.function import emit
-from runtime.llvm.loader import LoadError, link, load
+from runtime.llvm.loader import Calls, LoadError, link, load
 from runtime.llvm.lower.registry import LOWERINGS
+from runtime.llvm.product import GOOD
 from runtime.llvm.tier import NativeTier
 from runtime.types import EXTERNREF, F32, F64, FUNCREF, I32, I64, FuncType
 from tests.llvm.kernels import SOURCE
@@ -57,13 +58,15 @@ def test_llvm_accepts_the_ir_of_all_spec_scripts(script: Path | None) -> None:
             module = Module.load(path.read_bytes())
         except Exception:  # a script's bad module
             continue
-        layout, parts = BlockLayout(module), [PREAMBLE]
+        layout, parts, declared = BlockLayout(module), [PREAMBLE], dict[int, str]()
         for index in range(module.imported_funcs, len(module.env.funcs)):
             try:
-                parts.append(emit(layout, index).text)
+                made = emit(layout, index, direct=True)
             except Unsupported:
                 continue
-        backend.verify("".join(parts))
+            parts.append(made.text)
+            declared.update(made.declared)
+        backend.verify("".join([*parts, *declared.values()]))
 
 
 @needs_native
@@ -110,6 +113,19 @@ def test_code_goes_with_its_module() -> None:
     del guest, module, code
     gc.collect()
     assert [ref() for ref in gone] == [None, None]
+
+
+@needs_native
+def test_a_call_is_of_a_function_that_there_is() -> None:
+    """What an object file calls beyond the module's functions, or by another name, is an error of the loader."""
+    made = emit(BlockLayout(text("(func $a (call $b)) (func $b)")), 0, direct=True)
+    data = backend.compile_ir(PREAMBLE + "".join(made.declared.values()) + made.text, GOOD)
+    assert load(data, Calls({}, 0, 2)).symbols.keys() == {"f0"}
+    for calls in (Calls({}, 0, 1), None):
+        with pytest.raises(LoadError):
+            load(data, calls)
+    with pytest.raises(LoadError):
+        load(data.replace(b"\0c1\0", b"\0d1\0"), Calls({}, 0, 2))
 
 
 @needs_native

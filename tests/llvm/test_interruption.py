@@ -6,8 +6,10 @@ import random
 
 import pytest
 
-from runtime import At, Every, Never, Returned, Store, control, lean, snapshot
+from runtime import At, Every, Module, Never, Returned, Store, control, lean, snapshot
 from runtime.exec.state import Suspended
+from runtime.llvm import installed, loader
+from runtime.llvm.product import GOOD
 from tests.llvm.kernels import CALLS, SOURCE
 from tests.support.guests import modules_of, nothing, resume_all
 from tests.support.native import EAGER, Native, c, code_of, engine, needs_native, text
@@ -103,6 +105,32 @@ def test_saved_and_finished_by_the_other_tier(name: str, amount: int) -> None:
     after = Native(module)
     after.instance = root
     assert (outcome, after.picture()) == (expected, memory)
+
+
+@pytest.mark.parametrize("reach", [loader._REACH, 0], ids=["near", "far"])
+@pytest.mark.parametrize(("name", "amount"), CALLS)
+def test_calls_that_go_straight(name: str, amount: int, reach: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """3: functions whose code came one after another, and one that has none before it is called, call one another:
+    before and after the code is loaded anew, so that calls in what came first go straight to what came later."""
+    monkeypatch.setattr(loader, "_REACH", reach)
+    monkeypatch.setattr(installed, "_FRESH", 1)
+    draw = random.Random(f"{name} {amount}")
+    module = Module.load(c(SOURCE).data)
+    using = engine(None, GOOD)
+    kept = draw.randrange(len(module.env.funcs))
+    guest = Native(module, using=using, injector=Every(draw.randint(2, 9)))
+    code = code_of(guest)
+    connect = code.connect
+    monkeypatch.setattr(code, "connect", lambda: None)
+    for each in draw.sample(module.decls.codes, len(module.decls.codes)):
+        if each.index != kept:
+            code.want([each.index])
+    before = dict(code.made)
+    assert (guest.outcome(name, amount), guest.picture()) == undisturbed(name, amount)
+    connect()
+    assert all(code.made[index] != before[index] for index in before if before[index] is not None)
+    guest = Native(module, using=using, injector=Every(draw.randint(2, 9)))
+    assert (guest.outcome(name, amount), guest.picture()) == undisturbed(name, amount)
 
 
 def test_the_optimised_code_gives_the_same() -> None:

@@ -17,10 +17,15 @@ from .registry import lowers
 def _call(e: Emitter, index: Any) -> None:
     type_ = e.module.func_type(index)
     args = e.take(len(type_.params))
-    # A function's own code is at hand; another's is looked up, since it may be replaced by better code.
+    # A function's own code is at hand; another's is looked up, or left to the loader: see `loader.Calls`.
     own = index == e.index and e.point is None
     e.recursive |= own
-    code = f"@f{index}" if own else e.ours("ptr", "%inst", e.layout.funcs + 8 * index)
+    if own:
+        code = f"@f{index}"
+    elif e.direct and index >= e.module.imported_funcs:
+        code = e.other(index, type_)
+    else:
+        code = e.ours("ptr", "%inst", e.layout.funcs + 8 * index)
     _leave(e, type_, code, args)
 
 
