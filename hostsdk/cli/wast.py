@@ -19,7 +19,8 @@ from .wast_values import ScriptError
     "--suspend-every", type=click.IntRange(min=1), metavar="K", help="Suspend at every K-th check point, and resume."
 )
 @click.option("--tier", type=click.Choice(TIERS), default=TIERS[0], show_default=True, help="What executes functions.")
-def command(files: tuple[Path, ...], suspend_every: int | None, tier: Tier) -> None:
+@click.option("--guard-pages", is_flag=True, help="Have machine code trap at guard pages, where they work.")
+def command(files: tuple[Path, ...], suspend_every: int | None, tier: Tier, guard_pages: bool) -> None:
     """Run spec scripts in the JSON form of `wasm-tools json-from-wast`.
 
     Prints one line for each FILE; each failed command goes to standard error. The exit status is 1 if any failed.
@@ -27,7 +28,7 @@ def command(files: tuple[Path, ...], suspend_every: int | None, tier: Tier) -> N
     total = Tally()
     for path in files:
         try:
-            tally = run_script(path, ScriptEngine(tier, suspend_every))
+            tally = run_script(path, ScriptEngine(tier, suspend_every, signals=guard_pages))
         except (OSError, ScriptError) as error:
             tally = Tally(failed=[str(error)])
         for line in tally.failed:

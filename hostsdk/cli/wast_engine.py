@@ -97,14 +97,19 @@ class _Print:
 
 class ScriptEngine(ScriptHost[Module, Exports, Extern]):
     """A store for one script. With `suspend_every` K, each call is suspended at every K-th check point and resumed;
-    an `injector` says for itself where."""
+    an `injector` says for itself where. With `signals`, machine code has guard pages where they work."""
 
     def __init__(
-        self, tier: Tier = "interpreter", suspend_every: int | None = None, injector: Injector | None = None
+        self,
+        tier: Tier = "interpreter",
+        suspend_every: int | None = None,
+        injector: Injector | None = None,
+        *,
+        signals: bool = False,
     ) -> None:
         if suspend_every is not None:
             injector = Every(suspend_every)
-        self.store = Store(Engine(EngineConfig(tier=tier)), injector=injector)
+        self.store = Store(Engine(EngineConfig(tier=tier, signals=signals)), injector=injector)
 
     def load(self, data: bytes) -> Module:
         return Module.load(data)

@@ -180,6 +180,7 @@ def call_back(ctx: ExecContext, func: FuncInst, args: tuple[Value, ...], schedul
         raise make_dropped()
     if ctx.unwinding:
         raise RecordError("a host function that has to leave the stack went on instead")
+    ctx.requests.skip = False  # the function is past the check that it was suspended at, if it was
     if scheduled or ctx.callbacks == "scheduled" or ctx.nesting >= ctx.limits.nesting or near_end(CALLBACK):
         ctx.next_call = (func, args)
         unwind(ctx, None)

@@ -292,7 +292,10 @@ def _go_on(ctx: ExecContext, inbox: tuple[Value, ...] | None, error: BaseExcepti
     ctx.counters.restarts[frame.func.name] += 1
     frame.record.inbox = inbox
     frame.record.throw = error
-    result = enter(ctx, frame.func, frame.caller, frame.args, frame)
+    try:
+        result = enter(ctx, frame.func, frame.caller, frame.args, frame)
+    finally:
+        ctx.requests.skip = False  # it may have gone on without the check that it was suspended at
     if isinstance(result, TailCall):
         return invoke(ctx, result.func, result.args, frame.caller)
     return result

@@ -447,3 +447,39 @@ def test_a_check_that_was_answered_takes_no_later_one_with_it() -> None:
         assert isinstance(ctx.frames[-1], HostFrame)
         stop.clear()
     assert control.run(ctx) == Returned(())
+
+
+@pytest.mark.parametrize("then", ["returns", "calls back"])
+def test_a_wait_that_is_over_takes_no_later_check_with_it(then: str) -> None:
+    """BEHAVIOURS 3: suspended at the check before a wait, and gone on with when there is nothing to wait for any more,
+    what is asked next is told at the next check point."""
+    stop, attempts, box, seen = Interrupt(), list[int](), list[int](), list[str]()
+
+    def attempt() -> int | None:
+        attempts.append(1)
+        return box[0] if box else None
+
+    @host("h", "wait", "")
+    def wait(call: Call) -> Results:
+        call.wait(attempt, lambda: WaitSet.of(deadline=0.0))
+        stop.set()
+        if then == "calls back":
+            assert call.caller is not None
+            call.call(call.caller.funcs[1])
+        return ()
+
+    @host("h", "look", "")
+    def look(call: Call) -> Results:
+        seen.append("entered")
+        return ()
+
+    text = '(import "h" "wait" (func $wait)) (import "h" "look" (func $look)) (func (export "f") (call $wait)'
+    ctx = Guest(f"{text} (call $look))", imports(wait, look)).start("f")
+    while not attempts:  # the guest's entry, the function's, and then the one before the wait
+        stop.set()
+        assert isinstance(control.run(ctx, stop), Suspended)
+    box.append(1)
+    outcome = control.run(ctx, stop)
+    assert isinstance(outcome, Suspended)
+    assert outcome.reason == Interrupted(stop)
+    assert not seen
