@@ -37,6 +37,8 @@ STATE: Final = struct.Struct("<9Q")
 GIVING: Final = struct.Struct("<8Q")
 
 _FACTOR: Final = 0x9E37_79B9
+#: Bytes of each of two rooms that it works with. Records that need more are gone on with one by one.
+ROOM_SIZE: Final = 1 << 14
 
 
 def drive() -> str:
@@ -146,47 +148,58 @@ class Doors:
     by. Machine code may be reading it at any time."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # A signal's handler may come by here while it is taken.
+        self._lock = threading.RLock()
         self._places: dict[int, int] = {}
         #: What is in the table, as Python knows it.
         self.points: dict[int, Point] = {}
-        self._tables: list[ctypes.Array[ctypes.c_uint64]] = []
-        #: Bytes that a room for any of them needs.
-        self.room = 0
-        self._begin(64)
+        self._table = _table(64)
+        #: Those before, as somebody may be looking.
+        self._kept: list[ctypes.Array[ctypes.c_uint64]] = []
+        #: Where the table is, and the number of its entries less one: what belongs together is changed together.
+        self.place = ctypes.addressof(self._table), 63
 
-    def _begin(self, entries: int) -> None:
-        # Those before are kept: somebody may be looking.
-        self._tables.append((ctypes.c_uint64 * (4 * entries))())
-        self.table = ctypes.addressof(self._tables[-1])
-        self.mask = entries - 1
-
-    def add(self, pc: int, point: Point, code: int) -> None:
-        """A new entry."""
+    def add(self, pc: int, point: Point, code: int) -> bool:
+        """A new entry. False where it needs more room than there is."""
+        size = point.size - 8
+        if max(size + point.awaited.size, point.results.size) > ROOM_SIZE:
+            return False
         with self._lock:
-            if pc in self._places:
-                return
-            if 2 * len(self._places) > self.mask:
-                old, places = self._tables[-1], list(self._places.values())
-                self._begin(2 * self.mask + 2)
-                for place in places:
-                    self._put(old[place], old[place + 1], old[place + 2], old[place + 3])
-            size = point.size - 8
-            self.room = max(self.room, size + point.awaited.size, point.results.size)
-            self._put(pc | size << 32, code, point.awaited.size, point.charge)
+            if pc not in self._places:
+                if 2 * len(self._places) > self.place[1]:
+                    self._grow()
+                entry = pc | size << 32, code, point.awaited.size, point.charge
+                self._places[pc] = _put(self._table, self.place[1], entry)
             self.points[pc] = point
+        return True
+
+    def _grow(self) -> None:
+        """A table of twice the size, which is seen when all is in it."""
+        old, mask = self._table, 2 * self.place[1] + 1
+        table = _table(mask + 1)
+        entries = [(old[at], old[at + 1], old[at + 2], old[at + 3]) for at in self._places.values()]
+        places = {entry[0] & 0xFFFF_FFFF: _put(table, mask, entry) for entry in entries}
+        place = ctypes.addressof(table), mask
+        self._kept.append(old)
+        self._table, self._places, self.place = table, places, place
 
     def replace(self, pc: int, code: int) -> None:
         """There is better code for an entry, if it is there."""
         with self._lock:
             if pc in self._places:
-                self._tables[-1][self._places[pc] + 1] = code
+                self._table[self._places[pc] + 1] = code
 
-    def _put(self, key: int, code: int, awaited: int, charge: int) -> None:
-        table, pc = self._tables[-1], key & 0xFFFF_FFFF
-        i = pc * _FACTOR & 0xFFFF_FFFF & self.mask
-        while table[4 * i]:
-            i = i + 1 & self.mask
-        table[4 * i + 1], table[4 * i + 2], table[4 * i + 3] = code, awaited, charge
-        table[4 * i] = key
-        self._places[pc] = 4 * i
+
+def _table(entries: int) -> ctypes.Array[ctypes.c_uint64]:
+    return (ctypes.c_uint64 * (4 * entries))()
+
+
+def _put(table: ctypes.Array[ctypes.c_uint64], mask: int, entry: tuple[int, int, int, int]) -> int:
+    """Put an entry where `drive` looks for it; its place. The key comes last: whoever finds it finds the rest."""
+    key, code, awaited, charge = entry
+    i = (key & 0xFFFF_FFFF) * _FACTOR & 0xFFFF_FFFF & mask
+    while table[4 * i]:
+        i = i + 1 & mask
+    table[4 * i + 1], table[4 * i + 2], table[4 * i + 3] = code, awaited, charge
+    table[4 * i] = key
+    return 4 * i

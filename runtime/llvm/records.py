@@ -25,8 +25,7 @@ _SAMPLE: Final = b"as in any"
 #: How far behind the beginning of an object of this type its bytes are.
 _HEAD: Final = _address(_SAMPLE) - id(_SAMPLE)
 _PC: Final = struct.Struct("<I")
-#: Bytes of each of a bench's two rooms. Records that need more are gone on with one by one.
-_ROOM: Final = 1 << 14
+_ROOM: Final = driver.ROOM_SIZE
 
 
 class _Bench:
@@ -90,14 +89,14 @@ class Records:
         tier: NativeTier = ctx.tier  # type: ignore[assignment]  # these frames are no other's
         pc: int = _PC.unpack_from(data, at)[0]
         point = doors.points.get(pc) or self._open(pc)
-        if point is None or doors.room > _ROOM or not tier.fit(ctx):
+        if point is None or not tier.fit(ctx):
             return None
         bench = _free.pop() if _free else _Bench()
         start = id(data) + _HEAD
         given = pack_left(ctx.limits.frames - ctx.depth, ctx.limits.cells - ctx.cells)
         driver.GIVING.pack_into(
             bench.buffer, 0,
-            start + at, start + len(data), doors.table, doors.mask, bench.room + _ROOM, 0, pc, given,
+            start + at, start + len(data), *doors.place, bench.room + _ROOM, 0, pc, given,
         )  # fmt: skip
         image.driven += 1
         try:
@@ -136,11 +135,10 @@ class Records:
         return last, room
 
     def _open(self, pc: int) -> Point | None:
-        """The check point, whose code is in the table from now on; None where there is no code."""
+        """The check point, whose code is in the table from now on; None where there is no code, or no room for it."""
         image = self._image
         code = image.code.points.get(pc)
         if not code:
             return None
         point = image.points.at(pc)
-        image.base.doors.add(pc, point, code)
-        return point
+        return point if image.base.doors.add(pc, point, code) else None

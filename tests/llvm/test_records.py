@@ -5,12 +5,15 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from types import FrameType
+from typing import Any
 
 import pytest
 
 from runtime import Engine, EngineConfig, Every, ExecContext, Interrupt, Returned, Store, Trapped, control, snapshot
 from runtime.exec.frames import WasmFrame
 from runtime.exec.state import Suspended
+from runtime.llvm import driver
 from runtime.llvm.area import give_area, take_area
 from runtime.llvm.driver import Doors
 from runtime.llvm.frames import Points
@@ -127,8 +130,6 @@ def test_thrown_into_and_saved() -> None:
 
 def test_the_table_of_check_points_grows() -> None:
     """Every entry is found by the way that machine code takes, before and after it has been replaced."""
-    import ctypes
-
     module = c(SOURCE)
     points = Points(module)
     doors = Doors()
@@ -137,14 +138,81 @@ def test_the_table_of_check_points_grows() -> None:
         doors.add(pc, points.at(pc), number)
     assert len(pcs) > 32
     doors.replace(pcs[0], 12345)
-    table = (ctypes.c_uint64 * (4 * (doors.mask + 1))).from_address(doors.table)
+    place, mask = doors.place
+    table = (ctypes.c_uint64 * (4 * (mask + 1))).from_address(place)
     for number, pc in enumerate(pcs):
-        at = pc * 0x9E37_79B9 & 0xFFFF_FFFF & doors.mask
+        at = pc * 0x9E37_79B9 & 0xFFFF_FFFF & mask
         while table[4 * at] & 0xFFFF_FFFF != pc:
             assert table[4 * at]
-            at = at + 1 & doors.mask
+            at = at + 1 & mask
         assert table[4 * at + 1] == (number or 12345)
         assert table[4 * at] >> 32 == points.at(pc).size - 8
+
+
+def test_a_table_that_grows_is_whole_whenever_somebody_looks() -> None:
+    """Another thread goes on with its frames at any moment: it finds what was there before, in a table and a size that
+    belong together."""
+    module = c(SOURCE)
+    points = Points(module)
+    pcs = [pc for code in module.decls.codes for pc in module.body(code.index).by_pc]
+    doors, looked = Doors(), 0
+
+    def look(frame: FrameType, event: str, arg: object) -> Any:
+        nonlocal looked
+        if frame.f_code.co_filename != driver.__file__:
+            return None
+        place, mask = doors.place
+        table = (ctypes.c_uint64 * (4 * (mask + 1))).from_address(place)
+        keys = {table[4 * at] & 0xFFFF_FFFF for at in range(mask + 1)}
+        assert doors.points.keys() <= keys, "an entry that Python counts on is not there"
+        looked += 1
+        return look
+
+    before = sys.gettrace()
+    sys.settrace(look)
+    try:
+        for pc in pcs[:70]:
+            doors.add(pc, points.at(pc), 1)
+    finally:
+        sys.settrace(before)
+    assert doors.place[1] > 63
+    assert looked > 500
+
+
+#: `outer` has a record that fits into no room, `inner` a small one.
+LARGE = f"""(import "h" "poke" (func $poke (param i32)))
+    (func $inner (param i32) (result i64) (call $poke (local.get 0)) (i64.const 1))
+    (func $outer (param i32) (result i64) {"(local i64)" * 2047}
+      {"".join(f"(local.set {i} (i64.const {i}))" for i in range(1, 2048))}
+      (call $inner (local.get 0))
+      {"".join(f"(i64.add (local.get {i}))" for i in range(1, 2048))})
+    (func (export "f") (param i32) (result i64) (i64.add (call $inner (local.get 0)) (call $outer (local.get 0))))"""
+
+
+def test_a_record_that_is_too_large_stays_out_of_the_table() -> None:
+    """What is gone on with in a row, behind a small record, is no larger than the room for it; and one large frame
+    doesn't keep the others from being gone on with so."""
+    stop = Interrupt()
+
+    @host("h", "poke", "i32 ->")
+    def poke(call: Call) -> Results:
+        stop.set()
+        call.check()
+        return ()
+
+    guest = Native(text(LARGE), imports(poke))
+    wanted = 2 + sum(range(1, 2048))
+    for _ in range(4):
+        ctx = guest.func("f").start(0)
+        outcome = control.run(ctx, stop)
+        while isinstance(outcome, Suspended):
+            outcome = control.run(ctx, stop)
+        assert outcome == Returned((wanted,))
+    image = guest.instance.native
+    assert image is not None
+    table = image.base.doors.points  # type: ignore[attr-defined]  # an image
+    assert table, "small ones are there"
+    assert all(point.size - 8 + point.awaited.size <= driver.ROOM_SIZE for point in table.values())
 
 
 def test_results_go_from_one_record_to_the_next() -> None:
