@@ -422,9 +422,12 @@ class Instance:
 
     def close(self) -> None:
         """Drop what is suspended here, close resources and the host modules' states, each once. Further calls raise
-        StateError. The first error of a cleanup is raised when all is done."""
+        StateError. The first error of a cleanup is raised when all is done. Raises ReentrancyError, and does nothing,
+        while a call runs, on whichever thread."""
         if self._closed:
             return
+        if hasattr(self, "_raw"):
+            control.shut(self._raw)
         self._closed = True
         if hasattr(self, "exports"):
             self.exports._shut()

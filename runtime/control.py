@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from .exec.context import ExecContext
+from .exec.groups import shut
 from .exec.here import current
 from .exec.run import answer, drop, pending_func, prepare, report, run, status, throw
 from .exec.run import resume_with as _resume_with
@@ -24,4 +25,6 @@ def resume_with(ctx: ExecContext, values: tuple[object, ...]) -> None:
     _resume_with(ctx, canonical)
 
 
-__all__ = ["answer", "current", "drop", "pending_func", "prepare", "report", "resume_with", "run", "status", "throw"]
+__all__ = [
+    "answer", "current", "drop", "pending_func", "prepare", "report", "resume_with", "run", "shut", "status", "throw",
+]  # fmt: skip

@@ -14,6 +14,7 @@ from ..instances.group import CALLED, FREE, SHUT
 from ..instances.instance import Instance
 from .cluster import Cluster, enter, join, leave
 from .context import ExecContext
+from .here import current
 from .shadow import note
 from .state import State
 
@@ -63,6 +64,33 @@ def _refusal(below: ExecContext, instance: Instance, thread: int) -> str | None:
 
 def _elsewhere(instance: Instance) -> str:
     return f"{instance!r} is running on another thread; give each thread its own instance"
+
+
+def elsewhere(instance: Instance) -> str | None:
+    """What to say of a call that runs in the instance's group on another thread; None where there is none."""
+    current()  # a call of this thread's own that has no execution yet gets one
+    root, mine = instance.group.root(), get_ident()
+    if root.gate is not None and root.gate.value == CALLED:
+        return _elsewhere(instance)
+    others = [each for each in root.active if isinstance(each, ExecContext) and each.thread != mine]
+    return _elsewhere(instance) if any(each.state is State.RUNNING for each in others) else None
+
+
+def shut(instance: Instance) -> None:
+    """Nobody comes into the instance's group by its gate any more. Raises ReentrancyError where a call runs in it, on
+    whichever thread: nothing has changed then."""
+    root = instance.group.root()
+    reason = elsewhere(instance)
+    if reason is None and any(isinstance(each, ExecContext) and each.state is State.RUNNING for each in root.active):
+        reason = f"{instance!r} is in the middle of a call"
+    if reason is None and root.gate is not None:
+        # In one step of Python's with the look: a call by the gate begins only where Python may run somebody else.
+        if root.gate.value == CALLED:
+            reason = _elsewhere(instance)
+        else:
+            root.gate.value = SHUT
+    if reason is not None:
+        raise ReentrancyError(f"{reason}: it can be closed when that call has ended")
 
 
 def arrive(ctx: ExecContext, instance: Instance) -> None:

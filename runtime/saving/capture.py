@@ -13,6 +13,7 @@ from ..errors import SnapshotError, Trap
 from ..exec.atomic import builtin, waiter_of
 from ..exec.context import ExecContext
 from ..exec.frames import Frame, HostFrame, WasmFrame
+from ..exec.groups import elsewhere
 from ..exec.restart import Entry, Record
 from ..exec.state import State
 from ..instances.exception import ExnInst, TagInst, WasmException
@@ -124,6 +125,14 @@ def save(ctx: ExecContext, root: Instance | None, extra: object = None) -> bytes
     return save_all([(ctx, root)], lambda func: 0, extra)
 
 
+def _still(instances: Sequence[Instance]) -> None:
+    """Raises SnapshotError where another thread runs in one of them, and changes what is being saved."""
+    for instance in instances:
+        reason = elsewhere(instance)
+        if reason is not None:
+            raise SnapshotError(f"{reason}: what it changes meanwhile can't be saved")
+
+
 def save_all(executions: Sequence[tuple[ExecContext, Instance | None]], home: Home, extra: object = None) -> bytes:
     """Several executions that share memories, each with its embedder's instance, as bytes. None of them runs meanwhile.
     `home` gives the place of the execution to which a host function belongs, None where it is none of theirs.
@@ -133,6 +142,7 @@ def save_all(executions: Sequence[tuple[ExecContext, Instance | None]], home: Ho
     for ctx, _ in executions:
         if ctx.state not in (State.SUSPENDED, State.READY):
             raise SnapshotError(f"an execution that is {ctx.state.value} can't be saved")
+    _still([root for _, root in executions if root is not None])
     roots = [root for _, root in executions]
     world = _World(roots, home)
     for root in roots:
@@ -148,6 +158,7 @@ def save_all(executions: Sequence[tuple[ExecContext, Instance | None]], home: Ho
         "owners": _owners(world),
         "waiting": _waiting(world, [ctx for ctx, _ in executions]),
     }
+    _still(world.instances)
     return dumps(body)
 
 

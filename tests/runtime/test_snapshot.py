@@ -296,7 +296,7 @@ def test_resuming_loaded_executions_equals_not_being_interrupted(k: int, schedul
         ctx, instance = reload(ctx, instance, lookup(work), injector=Every(k))
         outcome = control.run(ctx)
         loads += 1
-    assert loads > 5
+    assert loads > 3  # machine code has fewer check points
     assert outcome == expected
     assert instance.mem is not None
     assert instance.mem.data == plain.memory.data
