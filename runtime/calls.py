@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from .errors import NestedSuspension, StateError, Trap, TrapCode
 from .exec import run as running
 from .exec.context import ExecContext
@@ -23,6 +25,9 @@ from .exec.state import (
     make_exit,
 )
 from .values import Value
+
+#: What an embedder has asked for is its to deal with.
+_STOPPED: Final = Status.ETOYWASMUSERINTERRUPT
 
 
 class Unfinished(Exception):
@@ -50,7 +55,7 @@ def handle_restart_once(
 
     `interrupt` and `deadline` (on the clock's monotonic scale) hold for the resumed run.
     """
-    if not isinstance(outcome, Suspended) or outcome.code is Status.ETOYWASMUSERINTERRUPT:
+    if not isinstance(outcome, Suspended) or outcome.code is _STOPPED:
         return outcome
     if isinstance(outcome.reason, Waiting):
         ctx.requests.arm(interrupt, deadline)
@@ -81,7 +86,7 @@ def run_through(
     injected restarts are handed back, too."""
     deadline = None if timeout is None else ctx.requests.clock.monotonic() + timeout
     outcome = run(ctx, interrupt, deadline)
-    if not isinstance(outcome, Suspended):
+    if not isinstance(outcome, Suspended) or outcome.code is _STOPPED:
         return outcome
     while not (faults and isinstance(outcome, Suspended) and isinstance(outcome.reason, Injected)):
         after = handle_restart_once(ctx, outcome, interrupt, deadline)

@@ -27,8 +27,7 @@ def enter_group(ctx: ExecContext, instance: Instance) -> None:
     group = instance.group
     if group.parent is not None:
         group = group.root()
-    active = group.active
-    thread = get_ident()
+    active, thread = group.active, get_ident()
     if active and active[-1] is ctx:
         ctx.thread = thread
         return

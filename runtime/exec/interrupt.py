@@ -110,7 +110,7 @@ class Interrupt:
         return f"<Interrupt {form}, {'set' if self.is_set else 'not set'}>"
 
 
-@lean.frozen(eq=False)
+@lean.define(eq=False)
 class Attachment:
     """An interrupt and one listener. Polled by the listener's own thread only."""
 

@@ -17,6 +17,7 @@ from .interrupt import Attachment, Interrupt
 from .state import ExitSignal, Injected, Interrupted, OutOfSteps, Preempted, Status, Suspended, TimedOut, make_exit
 from .wait import Driver, WaitSet, Waker
 
+_STOPPED: Final = Status.ETOYWASMUSERINTERRUPT
 _standing: Final = attrgetter("standing")
 #: Value of a cell that asks running code to look for requests.
 ALL_ONES = 0xFFFF_FFFF_FFFF_FFFF
@@ -259,7 +260,7 @@ def _exit_if_asked(requests: Requests) -> None:
 def _interrupted(inbox: Requests, own: bool) -> Suspended | None:
     for attachment in inbox.attachments:
         if attachment.poll() if own else attachment.peek():
-            return Suspended(Status.ETOYWASMUSERINTERRUPT, Interrupted(attachment.interrupt))
+            return Suspended(_STOPPED, Interrupted(attachment.interrupt))
     return None
 
 
@@ -268,7 +269,7 @@ def _expired(inbox: Requests, own: bool) -> Suspended | None:
         return None
     if own:
         inbox.expired = False
-    return Suspended(Status.ETOYWASMUSERINTERRUPT, TimedOut())
+    return Suspended(_STOPPED, TimedOut())
 
 
 def _exhausted(inbox: Requests, own: bool) -> Suspended | None:
