@@ -346,6 +346,14 @@ class Process:
         """How many threads there are now."""
         return len(self._live)
 
+    @property
+    def executions(self) -> dict[int, Execution]:
+        """While the process is suspended: what each of its threads does, by number. Those that have only been spawned
+        are not among them. Empty while it runs."""
+        if self._running:
+            return {}
+        return {tid: t._execution for tid, t in self._live.items() if t._rests and t._execution is not None}
+
     def wait(self) -> None:
         """Block until no thread is left, or all that are rest."""
         with self._changed:

@@ -315,6 +315,7 @@ class _Job:
         result = made.result
         if result is None:
             self._save(made)
+            self.stopped_in = [f"thread {tid}: {(*e.backtrace, 'begins')[0]}" for tid, e in made.executions.items()]
             raise Stopped
         if isinstance(result.outcome, Returned):
             if name == self.plan.invoke:

@@ -66,6 +66,7 @@ def test_how_a_program_with_threads_ends(
     done = _run(layout, *args, program, *given)
     out, err = done.communicate(timeout=PATIENCE)
     assert (done.returncode, says in err) == (status, True), err
+    assert ("thread 0: host  memory.atomic.wait32(" in err and "thread 1: wasm  " in err) is ("--timeout" in args), err
     assert ("5\n" in out) is (args == ("--invoke", "five"))
 
 

@@ -20,6 +20,7 @@ from hostsdk import (
     Engine,
     EngineConfig,
     Execution,
+    Exited,
     Failed,
     GreenThreads,
     HostModule,
@@ -27,6 +28,7 @@ from hostsdk import (
     Interrupted,
     MissingExport,
     Module,
+    Notifier,
     OsThreads,
     Process,
     Returned,
@@ -262,6 +264,51 @@ def test_what_a_process_refuses_to_save() -> None:
 
 _ALONE = """(module (import "env" "memory" (memory 1 1 shared)) (export "memory" (memory 0))
   (func $start) (start $start) (func (export "run") (result i32) (i32.const 7)))"""
+
+
+_ENDING = """(module (import "env" "memory" (memory 1 1 shared)) (export "memory" (memory 0))
+  (import "wasi" "thread-spawn" (func $spawn (param i32) (result i32)))
+  (import "h" "hold" (func $hold))
+  (func (export "wasi_thread_start") (param i32 i32)
+    (drop (memory.atomic.wait32 (i32.const 4) (i32.const 0) (i64.const -1))) (unreachable))
+  (func (export "run")
+    (drop (call $spawn (i32.const 0)))
+    (call $hold)
+    (i32.atomic.store (i32.const 4) (i32.const 1))
+    (drop (memory.atomic.notify (i32.const 4) (i32.const 1)))
+    (call $hold)))"""
+
+
+@pytest.mark.parametrize("way", ["exit", "close", "again"])
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+def test_an_end_while_others_rest(layout: Any, way: str) -> None:
+    """62 and 75: what rests when the process ends cleans up, once, whether it was asked to exit or closed; `executions`
+    tells where everybody was, and what can't be saved is named."""
+    host: HostModule[None] = HostModule("h")
+    left: list[str] = []
+    asked = Interrupt()
+
+    @host.restartable
+    def hold(ctx: BlockingContext[None]) -> None:
+        ctx.acquire(lambda: "held", release=left.append)
+        asked.set()
+        ctx.block_until(wake=Notifier())
+
+    engine = Engine(EngineConfig(tier=layout[0]))
+    with nothing_left():
+        with Process(Module.from_bytes(wat(_ENDING)), [threads(), host], engine=engine, spawner=layout[1]()) as running:
+            running.start("run")
+            for _ in range(1 + (way == "again")):
+                assert in_thread(lambda: running.advance(interrupt=asked)).result(PATIENCE) == _asked(asked)
+            assert running.executions[0].backtrace[0].name == "hold"
+            with pytest.raises(SnapshotError, match="resource 0, a str of host module h"):
+                running.save()
+            if way == "exit":
+                running.exit(4)
+            assert left == []
+        assert left == ["held"]
+        assert running.result is not None
+        assert running.result.outcome == Exited(4 if way == "exit" else 0)
 
 
 def test_a_memory_that_others_share() -> None:
