@@ -32,6 +32,8 @@ class _Nothing:
 NOTHING: Final = _Nothing()
 #: Objects of a class that are made without an `__init__` of its own.
 _FEW: Final = 16
+#: How these factories are written.
+_EMPTY: Final[dict[object, str]] = {list: "[]", dict: "{}"}
 #: Names that a class with slots gets anew.
 _OF_THE_DICT: Final = ("__dict__", "__weakref__")
 
@@ -315,7 +317,7 @@ def _compiled(cls: type, fields: tuple[Field, ...], unchanging: bool) -> Callabl
     for i, each in enumerate(fields):
         factory = each.factory
         names[f"_{i}"] = factory.make if isinstance(factory, OfSelf) else factory or each.default
-        call = f"_{i}(self)" if isinstance(factory, OfSelf) else f"_{i}()"
+        call = f"_{i}(self)" if isinstance(factory, OfSelf) else _EMPTY.get(factory, f"_{i}()")
         value = each.name
         if each.init:
             if each.kw_only and "*" not in parameters:

@@ -79,6 +79,8 @@ def shut(instance: Instance) -> None:
     """Nobody comes into the instance's group by its gate any more. Raises ReentrancyError where a call runs in it, on
     whichever thread: nothing has changed then."""
     root = instance.group.root()
+    if root.gate is None and not root.active:
+        return
     reason = elsewhere(instance)
     if reason is None and any(isinstance(each, ExecContext) and each.state is State.RUNNING for each in root.active):
         reason = f"{instance!r} is in the middle of a call"
