@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 from collections.abc import Callable, Iterable
@@ -46,6 +47,10 @@ class Heat(Protocol):
     def replace(self, index: int) -> None: ...
 
     def replace_loop(self, index: int, pc: int) -> None: ...
+
+
+#: All that there are.
+_codes: weakref.WeakSet[ModuleCode] = weakref.WeakSet()
 
 
 class ModuleCode:
@@ -95,6 +100,7 @@ class ModuleCode:
         self._support: set[str] = set()
         #: Functions that were ordered without being hot: the quick form is enough for them.
         self._spare: set[int] = set()
+        _codes.add(self)
 
     # Asking -------------------------------------------------------------------------------------------------------
 
@@ -257,3 +263,16 @@ class ModuleCode:
         if self.installed is not None and not self.at_once:
             with self._lock:
                 self.installed.upgrade()
+
+    def forked(self) -> None:
+        """In a child process: whoever held the lock, the compiler's thread or the beat's, is not here."""
+        self._lock = threading.RLock()
+
+
+def _forked() -> None:
+    for code in list(_codes):
+        code.forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import faulthandler
+import os
 import signal
 import threading
 import weakref
@@ -133,6 +134,10 @@ class Guard:
             self._watched = on
             self.install()
 
+    def forked(self) -> None:
+        """In a child process."""
+        self._lock = threading.RLock()
+
     def install(self) -> None:
         """Put the handler above whatever is there. Raises OSError."""
         with self._lock:
@@ -181,15 +186,14 @@ class _Here:
 
     guard: Guard | None = None
     asked: bool = False
-
-
-_lock = threading.Lock()
+    # A signal's handler may come by while it is taken.
+    lock = threading.RLock()
 
 
 def guard(cache: Cache | None) -> Guard | None:
     """The guard of this process; None where the trial has shown that it doesn't work. The first who asks may wait for
     the trial; what it has shown is kept in `cache`."""
-    with _lock:
+    with _Here.lock:
         if not _Here.asked:
             _Here.guard = _make(cache)
             _Here.asked = True
@@ -202,3 +206,14 @@ def _make(cache: Cache | None) -> Guard | None:
     except (LoadError, OSError) as error:
         log.info("no guard pages: %s", error)
         return None
+
+
+def _forked() -> None:
+    # The compiler's thread may have held them.
+    _Here.lock = threading.RLock()
+    if _Here.guard is not None:
+        _Here.guard.forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)

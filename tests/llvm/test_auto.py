@@ -15,6 +15,7 @@ import pytest
 import runtime
 from runtime import EngineConfig, Every, Interrupt, Interrupted, Returned, Suspended, control, lean
 from runtime.engine import Engine
+from runtime.llvm import guard
 from runtime.llvm.background import Background
 from runtime.llvm.choice import HOT
 from runtime.llvm.process import START, NoProcess, Process
@@ -242,6 +243,36 @@ def test_a_fork_goes_on(maker: Background) -> None:
             os._exit(status)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert guest.call("sum", 3000) == expected(3000)
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="Python warns of every fork beside threads")
+def test_a_fork_leaves_no_lock_of_a_hidden_thread_locked(maker: Background) -> None:
+    """The compiler's thread and the beat's may be anywhere when a process is forked: in the child, where they are not,
+    nobody waits for them."""
+    guest = Native(text(SUM), using=late(maker))
+    guest.call("sum", 1000)
+    maker.wait()
+    code, held, done = code_of(guest), threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with code._lock, guard._Here.lock:
+            held.set()
+            done.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            free = code._lock.acquire(blocking=False) and guard._Here.lock.acquire(blocking=False)
+            status = 0 if free else 2
+        finally:
+            os._exit(status)
+    done.set()
+    thread.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
 def test_products_are_what_they_were() -> None:
