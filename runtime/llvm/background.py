@@ -12,13 +12,18 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Sequence
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from .. import lean
+from ..exec.here import current
+from ..exec.poll import Requests
 from ..log import Log
 from .code import ModuleCode
 from .process import Lost, NoProcess, Process
 from .product import GOOD, QUICK, Order, Product
+
+if TYPE_CHECKING:
+    from queue import SimpleQueue
 
 log = Log(__name__)
 
@@ -27,6 +32,23 @@ _BATCH: Final = {QUICK: 24, GOOD: 6}
 #: Ends of a process over one order, before no more is ordered.
 _LOSSES: Final = 20
 _Item: TypeAlias = "tuple[weakref.ref[ModuleCode], Order]"
+
+
+class _Bell:
+    """Stands among an execution's cells: what machine code would look at wakes who waits here. Takes no lock."""
+
+    __slots__ = ("_told",)
+
+    def __init__(self, told: SimpleQueue[None]) -> None:
+        self._told = told
+
+    @property
+    def value(self) -> int:
+        return 0
+
+    @value.setter
+    def value(self, value: int) -> None:
+        self._told.put(None)
 
 
 class Lane:
@@ -44,6 +66,8 @@ class Lane:
         self._waiting: deque[_Item] = deque(orders)
         self._under_way: list[_Item] = []
         self._changed = threading.Condition()
+        #: Who waits until there is nothing left to do, or a request comes.
+        self._attending: list[SimpleQueue[None]] = []
         self._thread: threading.Thread | None = None
         self._closing = False
 
@@ -73,6 +97,30 @@ class Lane:
         with self._changed:
             return self._changed.wait_for(lambda: self._thread is None, timeout)
 
+    @property
+    def busy(self) -> bool:
+        """Whether there is something to do."""
+        return self._thread is not None
+
+    def attend(self, requests: Requests) -> None:
+        """Wait until there is nothing left to do, or the execution is asked for something that can't wait."""
+        from queue import SimpleQueue
+
+        told: SimpleQueue[None] = SimpleQueue()
+        bell = _Bell(told)
+        with self._changed:
+            if self._thread is None:
+                return
+            self._attending.append(told)
+        requests.cells.append(bell)
+        try:
+            # A request is made first and rings afterwards.
+            while self.busy and not any(each.urgent for each in requests.chain()):
+                told.get()
+        finally:
+            requests.cells.remove(bell)
+            self._attending.remove(told)
+
     def close(self) -> None:
         """The end of this process: what LLVM does here has to end before, and its own process is ended."""
         with self._changed:
@@ -98,6 +146,8 @@ class Lane:
                     self._waiting.clear()
                     self._thread = None
                     self._changed.notify_all()
+                    for told in self._attending:
+                        told.put(None)
                     return
                 code, order = self._take()
             if code is None:
@@ -196,13 +246,18 @@ class Background:
 
 
 class Awaited(Background):
-    """Makes code in the lane, too, and has whoever orders wait for it."""
+    """Makes code in the lane, too, and has whoever orders wait for it, unless an interrupt, a time limit or an exit
+    wants its execution back: then it goes on in the interpreter, which comes to a check point."""
 
     def order(self, code: ModuleCode, order: Order) -> None:
         """Carry out an order."""
         lane = self.lanes[order.level]
         lane.put(code, order)
-        lane.wait()
+        ctx = current()
+        if ctx is None:
+            lane.wait()
+        else:
+            lane.attend(ctx.requests)
 
 
 _makers: weakref.WeakSet[Background] = weakref.WeakSet()

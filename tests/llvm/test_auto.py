@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 import runtime
-from runtime import EngineConfig, Every, Interrupt, Interrupted, Returned, Suspended, control, lean
+from runtime import EngineConfig, Every, Exited, Interrupt, Interrupted, Returned, Suspended, control, lean
 from runtime.engine import Engine
 from runtime.llvm import guard
-from runtime.llvm.background import Background
+from runtime.llvm.background import Awaited, Background, Lane
 from runtime.llvm.choice import HOT
+from runtime.llvm.code import ModuleCode
 from runtime.llvm.process import START, NoProcess, Process
 from runtime.llvm.product import GOOD, QUICK, Damaged, Order, Product, unpack
 from runtime.llvm.support import COMMON
@@ -273,6 +274,46 @@ def test_a_fork_leaves_no_lock_of_a_hidden_thread_locked(maker: Background) -> N
     done.set()
     thread.join()
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+@pytest.mark.parametrize("ask", ["interrupt", "exit"])
+def test_who_waits_for_the_compiler_is_called_back_at_once(ask: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `tier="native"` a call waits for its code, but not where somebody wants it back: that is told while the
+    compiler is still at work, and the execution goes on as ever."""
+    busy, go = threading.Event(), threading.Event()
+    make = Lane._make
+
+    def slow(self: Lane, code: ModuleCode, order: Order) -> Product | None:
+        busy.set()
+        assert go.wait(PATIENCE)
+        return make(self, code, order)
+
+    monkeypatch.setattr(Lane, "_make", slow)
+    maker = Awaited()
+    try:
+        guest = Native(text(SUM), using=engine(maker=maker))
+        stop, ctx = Interrupt(), guest.func("sum").start(1000)
+        running = in_thread(lambda: control.run(ctx, stop))
+        assert busy.wait(PATIENCE)
+        if ask == "exit":
+            ctx.requests.exit(3)
+            assert running.result(PATIENCE) == Exited(3)
+        else:
+            stop.set()
+            outcome = running.result(PATIENCE)
+            assert isinstance(outcome, Suspended)
+            assert outcome.reason == Interrupted(stop)
+        assert not ctx.requests.cells
+        go.set()
+        if ask == "interrupt":
+            assert control.run(ctx) == Returned((expected(1000),))
+        maker.wait()
+        assert guest.call("sum", 1000) == expected(1000)
+        assert code_of(guest).has(0)
+    finally:
+        go.set()
+        for lane in maker.lanes.values():
+            lane.close()
 
 
 def test_products_are_what_they_were() -> None:
