@@ -36,7 +36,8 @@ FAMILIES = {
     "fd": "fd_close fd_fdstat_get fd_fdstat_set_flags fd_fdstat_set_rights fd_renumber fd_seek fd_tell",
     "fd_dir": "fd_prestat_dir_name fd_prestat_get fd_readdir",
     "file": ("fd_advise fd_allocate fd_datasync fd_filestat_get fd_filestat_set_size fd_filestat_set_times fd_sync"),
-    "io": "fd_pread fd_pwrite fd_read fd_write",
+    "io": "fd_read fd_write",
+    "io_at": "fd_pread fd_pwrite",
     "path": (
         "path_create_directory path_filestat_get path_filestat_set_times path_link path_open path_readlink "
         "path_remove_directory path_rename path_symlink path_unlink_file"

@@ -76,11 +76,11 @@ class Instr:
     width: int = 0
     value: ValType | None = None
     lanes: int = 0
-    #: The name as a Python identifier: `i32_add`.
-    ident: str = lean.field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "ident", self.name.replace(".", "_"))
+    @property
+    def ident(self) -> str:
+        """The name as a Python identifier: `i32_add`."""
+        return self.name.replace(".", "_")
 
     def __repr__(self) -> str:
         return self.name

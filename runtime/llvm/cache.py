@@ -59,6 +59,8 @@ class Cache:
 
     def load(self, module: Module) -> list[Product]:
         """What there is for a module, the quick before the good."""
+        if not self._any(module):
+            return []
         folder = self._folder(module)
         try:
             names = sorted([entry.name for entry in os.scandir(folder) if entry.name.endswith(_SUFFIX)])
@@ -144,6 +146,14 @@ class Cache:
                 folder.rmdir()
             except OSError:
                 pass  # what is in there is not ours
+
+    def _any(self, module: Module) -> bool:
+        """Whether anybody has kept something of a module: finding out who we are takes longer."""
+        name = name_of(module.data, 20)
+        try:
+            return any(os.path.isdir(os.path.join(entry.path, name)) for entry in os.scandir(self.root))
+        except OSError:
+            return False
 
     def _folder(self, module: Module) -> Path:
         return self.root / maker() / name_of(module.data, 20)

@@ -87,10 +87,22 @@ def _plan(row: Instr) -> _Plan:
     return _Plan(rule, _VARIABLES.get(row.name, _OTHER))
 
 
+class _Plans(dict[Instr, _Plan | None]):
+    """Plans of rows, each made when a body has the first of it; None where its feature is not on. Raises KeyError for a
+    row that has neither fixed types nor a rule."""
+
+    def __init__(self, features: Feature) -> None:
+        super().__init__()
+        self._features = features
+
+    def __missing__(self, row: Instr) -> _Plan | None:
+        plan = self[row] = _plan(row) if row.feature in self._features else None
+        return plan
+
+
 @cache
-def _plans(features: Feature) -> dict[Instr, _Plan]:
-    """Plans of the rows whose feature is on. Raises KeyError for a row that has neither fixed types nor a rule."""
-    return {row: _plan(row) for row in BY_NAME.values() if row.feature in features}
+def _plans(features: Feature) -> _Plans:
+    return _Plans(features)
 
 
 @overload
@@ -157,7 +169,7 @@ _END, _ELSE = BY_NAME["end"], BY_NAME["else"]
 def _run(c: Checker, ops: Sequence[Op] | Iterator[Op]) -> None:
     """The loop. `ops` are the checker's, perhaps watched."""
     plans = _plans(c.env.features)
-    plan_of = plans.get
+    plan_of = plans.__getitem__
     stack, locals_ = c.stack, c.locals
     # Shortcuts are for locals that have a value in any case.
     count = min(c.unset) if c.unset else len(locals_)

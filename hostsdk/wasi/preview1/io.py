@@ -1,4 +1,4 @@
-"""fd_read, fd_write, fd_pread, fd_pwrite: bytes between the guest and its files.
+"""fd_read, fd_write: bytes between the guest and its files.
 
 The lists of buffers are read once; what is written is copied when it is sent, so that a long write holds no second
 copy of it all. Whatever has been moved is counted in the record before anything can interrupt.
@@ -6,13 +6,11 @@ copy of it all. Whatever has been moved is counted in the record before anything
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable
 from typing import TypeVar
 
-from hostsdk import Stored, lean, u16, u32, u64
+from hostsdk import Stored, lean, u16, u32
 
-from ..errno import fault, invalid
 from ..fdtable import Descriptor
 from ..module import host
 from ..state import BlockingCtx
@@ -122,57 +120,3 @@ def fd_write(ctx: BlockingCtx, fd: u32, iovs: u32, count: u32) -> tuple[u16, Sto
     used = use(ctx, fd, Rights.FD_WRITE)
 
     return 0, write_all(ctx, used, data, lambda descriptor, rest: descriptor.file.write(rest))
-
-
-@host.restartable
-def fd_pread(ctx: BlockingCtx, fd: u32, iovs: u32, count: u32, offset: u64) -> tuple[u16, Stored[u32]]:
-    """Read from a place of the file; where the descriptor stands doesn't change. May suspend."""
-
-    def read(descriptor: Descriptor, room: Buffers) -> int | None:
-        size = total(room)
-        data = descriptor.file.pread(size, _offset(offset)) if size else b""
-        return None if data is None else scatter(ctx, room, data)
-
-    def first() -> tuple[int | None, int, bool, Buffers]:
-        room = buffers(ctx, iovs, count)
-        descriptor = ctx.state.fds.get(fd, Rights.FD_READ | Rights.FD_SEEK)
-        return read(descriptor, room), descriptor.identity, descriptor.nonblock, room
-
-    # Nearly always the bytes are there: what a wait would need is not asked for before.
-    found, identity, nonblock, room = ctx.once(first)
-    if found is None:
-        found = transfer(ctx, Use(identity, nonblock), lambda descriptor: read(descriptor, room))
-    return 0, found
-
-
-@host.restartable
-def fd_pwrite(ctx: BlockingCtx, fd: u32, iovs: u32, count: u32, offset: u64) -> tuple[u16, Stored[u32]]:
-    """Write at a place of the file; where the descriptor stands doesn't change. May suspend between two parts."""
-    data = prepare(ctx, iovs, count)
-    used = use(ctx, fd, Rights.FD_WRITE | Rights.FD_SEEK)
-
-    def write() -> int:
-        part = gather(ctx, data, done.value)
-        return used.now(ctx).file.pwrite(part, _offset(offset) + done.value)
-
-    done = ctx.progress(0)
-    while done.value < total(data):
-        if done.value:
-            ctx.check_interrupt()
-        try:
-            done.value += ctx.once(write) or _full()
-        except OSError:
-            if not done.value:
-                raise
-            break
-    return 0, done.value
-
-
-def _offset(offset: int) -> int:
-    if offset >= 1 << 63:
-        raise invalid("a negative offset")
-    return offset
-
-
-def _full() -> int:
-    raise fault(errno.ENOSPC)
