@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -61,7 +62,6 @@ if TYPE_CHECKING:
 
 #: What an import may be given as: another instance's exports, or the like by name.
 Imports: TypeAlias = Mapping[str, Mapping[str, object]]
-_DEFAULT_ENGINE = Engine()
 _LIMITS = Limits()
 _calls = Log("hostsdk.calls")
 #: Seconds after which a guest that computes gives up its turn in an event loop.
@@ -201,7 +201,7 @@ class Instance:
         self.module = module
         self._sharing = sharing
         self._trace = trace = trace or _implied()
-        engine = engine or _DEFAULT_ENGINE
+        engine = engine or _default_engine()
         #: Live objects under numbers that the guest holds, shared by the host modules.
         self.resources: ResourceTable = ResourceTable() if sharing is None else sharing.resources
         #: The process whose thread this instance belongs to.
@@ -510,6 +510,12 @@ class Instance:
                 module.close_state(binding.state)
                 binding.state = module.load_state(extra["hosts"][name], clock)
         load_resources(self.resources, extra["resources"], self._bindings)
+
+
+@functools.cache
+def _default_engine() -> Engine:
+    """The one for all who give none."""
+    return Engine()
 
 
 def _implied() -> Trace | None:

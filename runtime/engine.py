@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Literal
 from . import lean
 from .errors import StateError
 from .exec.clock import SYSTEM_CLOCK, Clock
-from .exec.inject import Injector
-from .exec.tier import Tier
 from .exec.wait import Driver, ThreadDriver
 from .features import AVAILABLE, Feature
 from .interp.heat import Heat
@@ -21,6 +19,8 @@ from .module import Module
 log = Log(__name__)
 
 if TYPE_CHECKING:
+    from .exec.inject import Injector
+    from .exec.tier import Tier
     from .llvm.ahead import Compiled
     from .llvm.cache import Cache
 

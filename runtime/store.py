@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from . import lean
 from .engine import Engine
 from .errors import Trap, TrapCode
 from .exec.context import ExecContext
 from .exec.counters import Counters
 from .exec.here import current
-from .exec.inject import Injector
 from .exec.poll import Requests
 from .exec.stack import CALLBACK, near_end
 from .instances.door import Terms
 from .instances.group import Word
 from .instances.instance import Instance
 from .limits import Limits
+
+if TYPE_CHECKING:
+    from .exec.inject import Injector
 
 #: Contexts that a store keeps: more than one only for several threads.
 _SPARE = 4

@@ -6,6 +6,8 @@ import gc
 import signal
 import sys
 
+from .shelf import Shelf
+
 
 def start() -> None:
     """Do what the command line says, and end with a status. `hostsdk run FILE ...` without options, as a program is run
@@ -16,10 +18,14 @@ def start() -> None:
     match sys.argv[1:]:
         case ["run", file, *args] if not file.startswith("-"):
             gc.disable()  # until the run begins: importing makes hardly any garbage
+            shelf = Shelf(f"{__spec__.cached}.run")
+            sys.meta_path.insert(0, shelf)
             from .run_plan import Plan
             from .run_process import run
 
-            sys.exit(run(Plan(file, tuple(args))))
+            status = run(Plan(file, tuple(args)))
+            shelf.keep()
+            sys.exit(status)
         case _:
             from .main import main
 

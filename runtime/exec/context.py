@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from .. import lean
 from ..errors import Trap
@@ -14,13 +14,15 @@ from ..instances.small import GlobalInst
 from ..limits import Limits
 from ..values import Value
 from .backtrace import TraceLine, line
-from .cluster import Cluster, Member
 from .counters import Counters
 from .frames import Batch, Frame, Frames
 from .poll import Requests
 from .state import State, Suspended
-from .tier import Tier
 from .wait import Driver
+
+if TYPE_CHECKING:
+    from .cluster import Cluster, Member
+    from .tier import Tier
 
 #: A function that is to be called next, with its arguments.
 Call: TypeAlias = "tuple[FuncInst, tuple[Value, ...]]"

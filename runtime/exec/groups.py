@@ -7,16 +7,18 @@ before it. Of two that come at once, exactly one sees nobody.
 from __future__ import annotations
 
 from threading import get_ident
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from ..errors import ReentrancyError
 from ..instances.group import CALLED, FREE, SHUT
 from ..instances.instance import Instance
-from .cluster import Cluster, enter, join, leave
 from .context import ExecContext
 from .here import current
 from .shadow import note
 from .state import State
+
+if TYPE_CHECKING:
+    from .cluster import Cluster
 
 
 def enter_group(ctx: ExecContext, instance: Instance) -> None:
@@ -111,6 +113,8 @@ def arrive(ctx: ExecContext, instance: Instance) -> None:
 def _share(ctx: ExecContext, instance: Instance) -> None:
     """The execution runs in an instance that shares a memory, or goes on where it did: from now on it can be held
     still. Waits while it is to be."""
+    from .cluster import enter, join  # few guests share a memory
+
     ctx.clusters = tuple(dict.fromkeys((*ctx.clusters, *cast("tuple[Cluster, ...]", instance.worlds))))
     if ctx.member is None:
         ctx.member = ctx.requests.member = enter(ctx.clusters, ctx.requests.wake)
@@ -124,6 +128,8 @@ def leave_clusters(ctx: ExecContext) -> None:
     parent = ctx.requests.parent
     ctx.requests.member = None if parent is None else parent.member
     if member is not None:
+        from .cluster import leave
+
         leave(member)
 
 

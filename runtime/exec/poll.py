@@ -7,15 +7,17 @@ and looks at the marks afterwards, so that no request is lost between the two.
 from __future__ import annotations
 
 from operator import attrgetter
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from .. import lean
 from .clock import Alarm, Clock
-from .cluster import Member
-from .inject import Injector
 from .interrupt import Attachment, Interrupt
 from .state import ExitSignal, Injected, Interrupted, OutOfSteps, Preempted, Status, Suspended, TimedOut, make_exit
 from .wait import Driver, WaitSet, Waker
+
+if TYPE_CHECKING:
+    from .cluster import Member
+    from .inject import Injector
 
 _STOPPED: Final = Status.ETOYWASMUSERINTERRUPT
 _standing: Final = attrgetter("standing")

@@ -15,7 +15,6 @@ from typing import cast
 from .. import lean
 from ..declarations import Mode
 from ..errors import LimitError
-from ..exec.cluster import Cluster
 from ..instances.budget import Budget
 from ..instances.exception import TagInst
 from ..instances.func import FuncInst, HostFunc, WasmFunc
@@ -113,6 +112,8 @@ def make_memory(
 ) -> MemInst:
     """A memory, shared where its type says so. Raises LimitError."""
     if type_.shared:
+        from ..exec.cluster import Cluster
+
         return SharedMemInst.make(type_, budget, Cluster(), prealloc)
     return MemInst.allocate(type_, budget, None if places is None else places(type_))
 

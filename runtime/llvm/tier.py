@@ -5,14 +5,13 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar, cast
 
 from .. import lean
 from ..exec.context import ExecContext
 from ..exec.frames import WasmFrame, pack
 from ..exec.host import unwind
 from ..exec.poll import Requests, check
-from ..exec.tier import Tier
 from ..instances.exception import WasmException
 from ..instances.func import WasmFunc
 from ..instances.instance import Instance
@@ -24,6 +23,7 @@ from .code import Heat, Maker, ModuleCode
 from .left import MAX_CELLS, MAX_FRAMES
 
 if TYPE_CHECKING:
+    from ..exec.tier import Tier
     from ..instances.memory import Places, Reserve
     from ..types import MemoryType
     from .cache import Cache
@@ -48,7 +48,9 @@ class Heats(Protocol):
 
     def __call__(self, module: Module, listener: ModuleCode, calls: int, turns: int) -> Heat: ...
 
-class Interpreters(NamedTuple):
+
+@lean.frozen(eq=False)
+class Interpreters:
     """The interpreter as this tier needs it."""
 
     #: Without counters, for executions that machine code can't have.
