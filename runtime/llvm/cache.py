@@ -151,7 +151,7 @@ class Cache:
         """Whether anybody has kept something of a module: finding out who we are takes longer."""
         name = name_of(module.data, 20)
         try:
-            return any(os.path.isdir(os.path.join(entry.path, name)) for entry in os.scandir(self.root))
+            return any(os.path.isdir(os.path.join(self.root, made, name)) for made in os.listdir(self.root))
         except OSError:
             return False
 
