@@ -93,6 +93,10 @@ class Execution:
             raise StateError(f"resume: the execution is {self._context.state.value}, not suspended")
         return self.run(interrupt=interrupt, timeout=timeout, steps=steps)
 
+    def _came_to(self, outcome: object) -> Outcome:
+        self._outcome = self._convert(outcome)
+        return self._outcome
+
     def _convert(self, outcome: object) -> Outcome:
         if _log.detailed:
             _log.debug("%s(%s): %s", self.name, ", ".join(map(repr, self.args)), outcome)

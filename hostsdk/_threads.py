@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import heapq
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol, Self
 
-from ._embed import Imports, Instance
+from ._embed import TURN, Imports, Instance
 from ._engine import (
     Clock,
     Engine,
@@ -291,6 +292,25 @@ class Process:
         self._run(interrupt, timeout)
         return self._conclude()
 
+    async def run_async(
+        self,
+        name: str = "_start",
+        *args: int | float,
+        interrupt: Interrupt | None = None,
+        timeout: float | None = None,
+        turn: float = TURN,
+    ) -> Any:
+        """`run`, with all threads as tasks of the running event loop, whatever the spawner is: what they wait for, the
+        loop waits for, and one that computes gives up its turn after `turn` seconds. Cancelled, all threads have exited
+        and cleaned up when this raises CancelledError. `timeout` is in seconds. Raises what `run` raises."""
+        from ._drivers.aio_threads import LoopThreads  # brings asyncio
+
+        self.start(name, *args)
+        self.spawner = loop = LoopThreads(turn)
+        with self._runs(interrupt, timeout) as main:
+            await loop.finish(main)
+        return self._conclude()
+
     def main(self, *, interrupt: Interrupt | None = None, timeout: float | None = None) -> int:
         """Run a command, the export `_start`; the exit code, 0 where it returns. `timeout` is in seconds. Raises what
         `run` raises."""
@@ -445,6 +465,13 @@ class Process:
     def _run(self, interrupt: Interrupt | None, timeout: float | None, rests: Interrupt | None = None) -> None:
         """Run all threads until none is left, or all that are rest, which `rests` asks them for; where the process has
         ended, none rests."""
+        with self._runs(interrupt, timeout, rests) as main:
+            self.spawner.run(main)
+
+    @contextmanager
+    def _runs(
+        self, interrupt: Interrupt | None, timeout: float | None, rests: Interrupt | None = None
+    ) -> Iterator[GuestThread]:
         with self._changed:
             if self._result is not None or not self._live or self._running:
                 raise StateError("a process runs after start, once at a time, until it has ended")
@@ -455,11 +482,14 @@ class Process:
             main = self._live[0]
             self._wake(main)
         try:
-            self.spawner.run(main)
+            yield main
         finally:
             self._running = False
             if self.result is not None:
                 self._drop_resting()
+
+    def _cancelled(self, error: BaseException) -> None:
+        self._finish(ProcessResult(Failed(error), 0))
 
     def _left(self) -> float | None:
         """Seconds that are left of the run's time."""
