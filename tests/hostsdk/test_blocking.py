@@ -35,6 +35,7 @@ from hostsdk import (
 )
 from hostsdk.testing import InjectionFailure, Kind, Scenario, Stuck, World, explore
 from tests.support.inject import MEMORY, STYLES, everywhere, finish, guest, module, restartable, run_to, scene
+from tests.support.native import steady_numbers
 from tests.support.waits import in_thread
 
 CALL = '(import "h" "f" (func $f (result i32))) (func (export "run") (result i32) (call $f))'
@@ -100,6 +101,7 @@ def test_an_attempt_comes_before_the_check(style: str) -> None:
     assert count == 2
 
 
+@steady_numbers
 @pytest.mark.parametrize("style", STYLES)
 def test_each_item_of_a_queue_is_taken_once(style: str) -> None:
     """Woken by a Notifier, each item is delivered once, whatever faults come (cookbook 5)."""

@@ -15,7 +15,7 @@ from hostsdk.testing import Kind, Scenario, World, explore
 from hostsdk.wasi import MemoryTree, WasiConfig, preview1
 from runtime.exec.inject import At, Every, Injector, Never, Randomly
 from tests.support.build import cc
-from tests.support.native import Tier, on_both
+from tests.support.native import Tier, on_both, steady_numbers
 from tests.support.running import end, instance
 from tests.support.waits import in_thread
 
@@ -184,6 +184,7 @@ def written(inst: Instance) -> object:
     return bytes(config.stdout), bytes(config.stderr)
 
 
+@steady_numbers
 @pytest.mark.slow
 def test_a_waiting_program_at_every_check_point() -> None:
     """BEHAVIOURS 16 and 36: a C program that sleeps, polls and reads, restarted at each of its check points: the same
