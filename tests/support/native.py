@@ -27,8 +27,8 @@ needs_native = pytest.mark.skipif(unavailable() is not None, reason=str(unavaila
 Tier: TypeAlias = Literal["interpreter", "native"]
 TIERS = ("interpreter", pytest.param("native", marks=needs_native))
 on_both = pytest.mark.parametrize("tier", TIERS)
-#: For tests that find check points again by their numbers, run after run. With HOSTSDK_TEST_TIER, machine code is used in
-#: such runs, too (`Policy.injected`), and has fewer of them from when it comes on.
+#: For tests that find check points again by their numbers, run after run. With HOSTSDK_TEST_TIER, machine code is used
+#: in such runs, too (`Policy.injected`), and has fewer of them from when it comes on.
 steady_numbers = pytest.mark.skipif(
     bool(os.environ.get("HOSTSDK_TEST_TIER")), reason="check points have other numbers once there is machine code"
 )
