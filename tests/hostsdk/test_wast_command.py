@@ -63,7 +63,10 @@ def wast(*args: str) -> Result:
     return CliRunner().invoke(main, ["wast", *args])
 
 
-@pytest.mark.parametrize("options", [[], ["--suspend-every", "1"], ["--suspend-every", "7"], ["--tier", "interpreter"]])
+@pytest.mark.parametrize(
+    "options",
+    [[], ["--suspend-every", "1"], ["--suspend-every", "7"], ["--tier", "interpreter"], ["--guard-pages"]],
+)
 def test_a_good_script(tmp_path: Path, options: list[str]) -> None:
     """One line for the file, the skipped by reason, the totals last; status 0. Suspensions change nothing."""
     done = wast(*options, script(tmp_path, "good", GOOD))

@@ -11,7 +11,7 @@ import pytest
 from hostsdk.cli.wast_engine import ScriptEngine, Tier
 from hostsdk.cli.wast_script import TEXT_FORMAT, run_script
 from runtime import EngineConfig, Feature
-from tests.support.native import TIERS
+from tests.support.native import TIERS, needs_native
 from tests.support.spec import NO_SCRIPTS, SPEC_COUNTS, script_id, spec_json, spec_scripts, text_refused
 
 #: From this check point of a call on, fewer are hit: some scripts turn a million times, for all of which there is
@@ -41,6 +41,26 @@ def expected_failures(tier: Tier) -> set[str]:
     """Commands known to fail on a tier, as `script:line`; each has its reason behind a `#`."""
     text = Path(__file__).with_name("expected").joinpath(f"{tier}.txt").read_text()
     return {line.partition("#")[0].strip() for line in text.splitlines()} - {""}
+
+
+#: Where memories' ends are: of these, all the others are by `hostsdk wast --guard-pages`.
+ENDS = ("address0", "memory_grow", "memory_trap", "memory_redundancy", "simd_address", "simd_load32_lane")
+
+
+@needs_native
+@pytest.mark.spec
+@pytest.mark.parametrize("every", [None, 7], ids=["plain", "suspend-7"])
+@pytest.mark.parametrize("name", ENDS)
+def test_script_with_guard_pages(name: str, every: int | None) -> None:
+    """Spec 4.4.7: accesses trap at guard pages where they would trap at a check, suspended on the way or not."""
+    script = next((each for each in spec_scripts() if each.stem == name), None)
+    if script is None:
+        pytest.skip(NO_SCRIPTS)
+    made = spec_json(script)
+    using = ScriptEngine("native", injector=None if every is None else Thinning(every), signals=True)
+    tally = run_script(made, using, text_refused(made))
+    assert not tally.failed
+    assert tally.passed > 5
 
 
 @pytest.mark.spec
