@@ -49,9 +49,10 @@ def coverage(have: list[bool], whole: bool) -> str:
 def rows() -> Iterator[str]:
     """One line a feature."""
     for feature in Feature:
-        names = [row.name for row in DECODED.values() if row.feature is feature]
+        group = [row for row in DECODED.values() if row.feature is feature]
+        names = [row.name for row in group]
         there = feature in AVAILABLE
-        interpreter = coverage([name in REWRITTEN or known(name) or name in STEPS for name in names], there)
+        interpreter = coverage([row.name in REWRITTEN or known(row) or row.name in STEPS for row in group], there)
         native = coverage(
             [name in REWRITTEN or name in LOWERINGS for name in names], there and feature not in NOT_COMPILED
         )
