@@ -15,6 +15,7 @@ from tests.hostsdk.test_cookbook_explore import SCENARIOS
 from tests.support import hostfunc, scenes
 from tests.support.aio import in_loop
 from tests.support.green import green, undisturbed
+from tests.support.native import steady_numbers
 from tests.wasi import test_explore as wasi
 
 #: Those whose every check point is hit in turn: one of each kind, and not the longest.
@@ -48,6 +49,7 @@ def same(name: str, scenario: Scenario, *runs: Ending) -> None:
         assert alone(name).differences(run, timed=False) == [], name
 
 
+@steady_numbers
 @every_program
 def test_under_the_scheduler(name: str) -> None:
     """BEHAVIOURS 74: as one of four tasks, in interleavings of five seeds: the results, memory, effects and
