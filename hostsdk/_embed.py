@@ -537,7 +537,7 @@ def _in_loop() -> Callable[..., Awaitable[Any]]:
 def _attempt(errors: list[BaseException], step: Callable[[], object]) -> None:
     try:
         step()
-    except Exception as error:  # every other cleanup is to run all the same
+    except BaseException as error:  # every other cleanup is to run all the same, Ctrl-C or not
         errors.append(error)
 
 

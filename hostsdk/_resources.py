@@ -140,11 +140,11 @@ class ResourceTable:
 
     def close_all(self) -> None:
         """Close everything, newest first. The first error is raised when all are closed."""
-        errors: list[Exception] = []
+        errors: list[BaseException] = []
         for resource in sorted(self._by_handle.values(), key=lambda r: -r.identity):
             try:
                 self.close(self._handles[resource.identity])
-            except Exception as error:  # the others are to be closed all the same
+            except BaseException as error:  # the others are to be closed all the same, Ctrl-C or not
                 errors.append(error)
         if errors:
             raise errors[0]

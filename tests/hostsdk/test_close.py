@@ -101,3 +101,24 @@ def test_a_host_function_cant_close_the_instance_that_called_it(tier: str) -> No
     assert len(found) == 4
     assert all("is in the middle of a call" in each for each in found)
     guest.close()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_one_cleanup_keeps_no_other_from_running(error: type[BaseException]) -> None:
+    """Whatever a cleanup raises, Ctrl-C included, the others run all the same, each once; then it is raised."""
+    ended: list[str] = []
+
+    def failing(state: str) -> None:
+        ended.append(state)
+        raise error
+
+    hosts = [
+        HostModule("a", state=lambda: "a", close=ended.append),
+        HostModule("b", state=lambda: "b", close=failing),
+        HostModule("c", state=lambda: "c", close=ended.append),
+    ]
+    guest = Instance(Module.from_bytes(wat("(module)")), hosts)
+    with pytest.raises(error):
+        guest.close()
+    guest.close()
+    assert ended == ["c", "b", "a"]
