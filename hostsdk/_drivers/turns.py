@@ -40,19 +40,13 @@ class TimedTurns:
         """Nobody will have a turn before `at`."""
         if 0.0 < (self._clock.timeout_for(at) or 0.0) < _SOON:
             self._next = at
-            if self._alarm is None:
-                self._set(at + self.length)
+            self._set(at + self.length)
 
     def begin(self, requests: Requests) -> None:
         """The execution with these requests has the thread now. What it was asked before stands."""
         self.since = self._clock.monotonic()
         self._running = requests
-        alarm = self._alarm
-        if alarm is None:
-            self._set(self.since + self.length)
-        elif alarm.deadline > self.since + 2 * self.length:  # somebody comes before what was expected
-            self.close()
-            self._running = requests
+        if self._too_late(self.since + self.length):
             self._set(self.since + self.length)
 
     def end(self) -> float:
@@ -69,9 +63,19 @@ class TimedTurns:
                 self._alarm = None
 
     def _set(self, at: float) -> None:
+        """Have the alarm come at `at`, or a turn's length after that at the latest: it may be set for a sleep that has
+        ended before its time."""
         with self._lock:
-            if self._alarm is None:
+            before = self._alarm
+            if self._too_late(at):
                 self._alarm = self._clock.call_at(at, self._look)
+                if before is not None:
+                    before.cancel()
+
+    def _too_late(self, at: float) -> bool:
+        # One that has come may be noted here all the same: on a busy machine it comes before `_set` has noted it.
+        alarm = self._alarm
+        return alarm is None or alarm.fn is None or alarm.deadline > at + self.length
 
     def _look(self) -> None:
         # In the clock's thread. First the alarm is gone, then we look who runs; `begin` does it the other way round.

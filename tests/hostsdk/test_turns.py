@@ -66,3 +66,22 @@ def test_the_alarm_is_set_before_a_sleep_whose_end_is_known() -> None:
     turns.end()
     clock.advance(10.0)  # there is one for the turn that was expected, until then
     assert clock.alarms == 0
+
+
+def test_an_alarm_that_comes_before_it_is_noted() -> None:
+    """On a busy machine the alarm may have come, in the clock's thread, before whoever set it has noted it: the next
+    turn has one all the same."""
+    clock = FakeClock()
+    turns = TimedTurns(clock, 0.01)
+    requests = Requests(clock)
+    turns.begin(requests)
+    came = turns._alarm
+    turns.end()
+    clock.advance(0.01)
+    assert clock.alarms == 0
+    turns._alarm = came
+    turns.begin(requests)
+    clock.advance(0.01)
+    assert requests.preempted
+    turns.close()
+    assert clock.alarms == 0
