@@ -1,4 +1,5 @@
-"""QuickJS runs a script: in a process that has run it before, and in a new one with what the last one left.
+"""QuickJS runs a script: in a process that has run it before, and in a new one with what the last one left. With guard
+pages, as `hostsdk run` has them; what it takes with bounds checks stands among the peers.
 
 `python -m benchmarks.javascript KIND` is such a process; it prints seconds."""
 
@@ -45,15 +46,16 @@ def _play(call: Callable[..., Any], write: Callable[[int, bytes], object]) -> No
         raise RuntimeError("the script failed")
 
 
-def _hostsdk() -> Callable[[], None]:
+def _hostsdk(signals: bool = True) -> Callable[[], None]:
     """Loads QuickJS; each call is a run."""
-    from hostsdk import Instance, Module
+    from hostsdk import Engine, EngineConfig, Instance, Module
     from hostsdk.wasi import WasiConfig, preview1
 
     module = Module.from_bytes(quickjs(), lazy=True)
+    engine = Engine(EngineConfig(signals=signals))
 
     def run() -> None:
-        inst = Instance(module, [preview1(WasiConfig())])
+        inst = Instance(module, [preview1(WasiConfig())], engine=engine)
         _play(inst.call, inst.memory.write)
         inst.close()
 
@@ -89,20 +91,20 @@ def _once(load: Callable[[], Callable[[], None]]) -> None:
     load()()
 
 
-def _steady() -> tuple[float, float]:
-    """Both engines in turns, when all that is hot has become machine code."""
+def _steady() -> list[float]:
+    """Ours with guard pages and without and the other engine in turns, when all that is hot has become machine code."""
     from runtime import Engine
     from runtime.llvm.choice import Late
     from runtime.llvm.tier import NativeTier
 
-    ours, theirs = _hostsdk(), _wasmtime()
+    ours = [_hostsdk(), _hostsdk(False)]
     tier = Engine().tier
-    for _ in range(6):
-        ours()
-        if isinstance(tier, NativeTier) and isinstance(tier.maker, Late):
-            tier.maker.maker.wait()  # type: ignore[attr-defined]  # it works in the background
-    one, other = in_turns([ours, theirs], 15)
-    return one, other
+    for each in ours:
+        for _ in range(6):
+            each()
+            if isinstance(tier, NativeTier) and isinstance(tier.maker, Late):
+                tier.maker.maker.wait()  # type: ignore[attr-defined]  # it works in the background
+    return in_turns([*ours, _wasmtime()], 15)
 
 
 def _process(kind: str, env: dict[str, str]) -> list[float]:
@@ -115,11 +117,12 @@ def javascript() -> Iterator[Row]:
     """QuickJS beside wasmtime-py: warm, and in a new process."""
     with tempfile.TemporaryDirectory() as folder:
         env = os.environ | {"HOSTSDK_CACHE": folder}
-        ours, theirs = _process("steady", env)
-        yield Row("QuickJS, a script, steady", ours * 1e3, "ms", {"wasmtime": theirs * 1e3}, "wasmtime", 1 / 0.8)
-        kinds = ("hostsdk", "wasmtime")
+        ours, bounds, theirs = _process("steady", env)
+        peers = {"bounds checked": bounds * 1e3, "wasmtime": theirs * 1e3}
+        yield Row("QuickJS, a script, steady", ours * 1e3, "ms", peers, "wasmtime", 1 / 0.8)
+        kinds = ("hostsdk", "bounds", "wasmtime")
         best = [min(times) for times in zip(*[[_process(k, env)[0] for k in kinds] for _ in range(5)], strict=True)]
-        peers = {"wasmtime": best[1] * 1e3}
+        peers = {"bounds checked": best[1] * 1e3, "wasmtime": best[2] * 1e3}
         yield Row("QuickJS, new process, from the cache", best[0] * 1e3, "ms", peers, "wasmtime", 1 / 0.3)
 
 
@@ -130,6 +133,8 @@ def main(kind: str) -> None:
             print(*_steady())
         case "hostsdk":
             print(seconds(partial(_once, _hostsdk)))
+        case "bounds":
+            print(seconds(partial(_once, partial(_hostsdk, False))))
         case _:
             print(seconds(partial(_once, _wasmtime)))
 

@@ -19,7 +19,7 @@ from . import cpu
 from .digest import SIZE, checksum, name_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from ..module import Module
     from .product import Product
@@ -29,6 +29,8 @@ log = Log(__name__)
 #: Bytes of all files together; beyond that, the modules that have not been used for longest are forgotten.
 ROOM: Final = 512 << 20
 _SUFFIX: Final = ".code"
+#: Behind the level in a name, where guard pages stand for bounds checks.
+_GUARDED: Final = "g"
 #: The folder of what belongs to no module.
 _EXTRAS: Final = "extras"
 #: Folders of this package whose sources decide what is in an object and in a record.
@@ -57,8 +59,11 @@ class Cache:
         self._room = room
         self._usable: bool | None = None
 
-    def load(self, module: Module) -> list[Product]:
-        """What there is for a module, the quick before the good."""
+    def load(
+        self, module: Module, levels: Sequence[int] | None = None, guard: Callable[[], bool] | None = None
+    ) -> list[Product]:
+        """What there is for a module, the quick before the good: of these levels, and with guard pages or without,
+        where that is said. `guard` is asked if there is anything at all."""
         if not self._any(module):
             return []
         folder = self._folder(module)
@@ -66,8 +71,13 @@ class Cache:
             names = sorted([entry.name for entry in os.scandir(folder) if entry.name.endswith(_SUFFIX)])
         except OSError:
             return []
+        if levels is not None:
+            names = [name for name in names if name.startswith(tuple(map(str, levels)))]
         if not names or not self._trusted(folder):
             return []
+        if guard is not None:
+            guards = guard()
+            names = [name for name in names if (name[1:2] == _GUARDED) is guards]
         from .product import Damaged, unpack
 
         found = []
@@ -88,7 +98,7 @@ class Cache:
         """Keep a product. Where that fails, the next process makes it again."""
         folder = self._folder(module)
         order = product.order
-        parts = repr((order.functions, order.points) if order.parts else order.support) + "guard" * order.guard
+        parts = repr((order.functions, order.points) if order.parts else order.support)
         name = name_of(parts.encode())
         try:
             new = not folder.is_dir()
@@ -98,7 +108,7 @@ class Cache:
             data = product.pack()
             if len(data) > self._room:
                 return
-            _write(folder, f"{order.level}-{name}{_SUFFIX}", data)
+            _write(folder, f"{order.level}{_GUARDED if order.guard else '-'}{name}{_SUFFIX}", data)
             if new:
                 self._make_room(folder)
         except OSError as error:

@@ -231,14 +231,12 @@ class ModuleCode:
     def recall(self) -> None:
         """Take what has been kept. Of what is there in the quick form alone, the better is ordered when it turns out
         to be of use; see `upgrade`."""
-        kept = [] if self.cache is None else self.cache.load(self.module)
-        if self.at_once:
-            kept = [product for product in kept if product.order.level == self.levels[-1]]
-        if kept:
-            guards = self.guard() is not None
-            kept = [product for product in kept if product.order.guard is guards]
+        levels = self.levels[-1:] if self.at_once else self.levels
+        kept = [] if self.cache is None else self.cache.load(self.module, levels, lambda: self.guard() is not None)
         if not kept:
             return
+        from .product import needed
+
         with self._lock:
             base = self.base()
             # Whatever brings support code comes first: the most of it, then what instances and hosts wanted besides.
@@ -250,7 +248,7 @@ class ModuleCode:
             self._support |= brought
             for product in kept:
                 self._ordered.update(product.order.functions, product.order.points)
-            base.add_all(kept)
+            base.add_all(needed(kept, self.levels[-1]))
 
     def connect(self) -> None:
         """Nothing more is to come for the moment: see to it that calls go the shortest way."""

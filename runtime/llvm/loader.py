@@ -18,6 +18,8 @@ _SYMBOLS, _RELOCATIONS, _NO_BITS = 2, 4, 8
 _PC32, _PLT32 = 2, 4
 #: Loops and functions begin on a line of the cache, or their speed depends on chance.
 _ALIGN: Final = 64
+_RELOCATION: Final = struct.Struct("<QQq")
+_DISTANCE: Final = struct.Struct("<i")
 #: Bytes of a stub, which is either `jmp *table+8*index(%rdi)`, rdi being the block, or `movabs $code, %r11; jmp *%r11`.
 _STUB: Final = 16
 #: How far a call goes.
@@ -148,7 +150,7 @@ def _connect(linked: Linked, start: int, codes: Mapping[int, int]) -> None:
         for offset in linked.calls[index]:
             distance = target - (start + offset + 4)
             if -_REACH <= distance < _REACH:
-                struct.pack_into("<i", linked.image, offset, distance)
+                _DISTANCE.pack_into(linked.image, offset, distance)
 
 
 def link(data: bytes, calls: Calls | None = None) -> Linked:
@@ -249,17 +251,17 @@ def _wanted(data: bytes, sections: list[_Section]) -> dict[int, int]:
 def _relocate(
     data: bytes, section: _Section, base: int, values: list[int | None], linked: Linked, wanted: Mapping[int, int]
 ) -> None:
-    for at in range(section.offset, section.offset + section.size, 24):
-        offset, info, addend = struct.unpack_from("<QQq", data, at)
-        value = values[info >> 32]
-        kind = info & 0xFFFF_FFFF
-        if kind == _PLT32 and addend == -4 and info >> 32 in wanted:
-            index = wanted[info >> 32]
+    image, put = linked.image, _DISTANCE.pack_into
+    for offset, info, addend in _RELOCATION.iter_unpack(data[section.offset : section.offset + section.size]):
+        symbol, kind, place = info >> 32, info & 0xFFFF_FFFF, base + offset
+        value = values[symbol]
+        if value is None and kind == _PLT32 and addend == -4 and symbol in wanted:
+            index = wanted[symbol]
             value = linked.stubs[index]
-            linked.calls.setdefault(index, []).append(base + offset)
+            linked.calls.setdefault(index, []).append(place)
         if value is None or kind not in (_PC32, _PLT32):
-            raise LoadError(f"relocation of kind {kind} against symbol {info >> 32}")
-        struct.pack_into("<i", linked.image, base + offset, value + addend - (base + offset))
+            raise LoadError(f"relocation of kind {kind} against symbol {symbol}")
+        put(image, place, value + addend - place)
 
 
 def _string(data: bytes, at: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, Final
 
 from .. import lean
@@ -72,7 +73,7 @@ class Product:
 def unpack(data: bytes) -> Product:
     """The opposite of `pack`. Raises Damaged."""
     start = len(_MAGIC) + SIZE
-    if data[: len(_MAGIC)] != _MAGIC or checksum(data[start:]) != data[len(_MAGIC) : start]:
+    if data[: len(_MAGIC)] != _MAGIC or checksum(memoryview(data)[start:]) != data[len(_MAGIC) : start]:
         raise Damaged("not machine code of ours")
     try:
         size = int.from_bytes(data[start : start + 4], "little")
@@ -93,3 +94,16 @@ def unpack(data: bytes) -> Product:
 def order_of(level: int, functions: list[int], points: list[Any], support: list[str], guard: bool = False) -> Order:
     """An order out of what JSON gives."""
     return Order(level, tuple(functions), tuple([(index, pc) for index, pc in points]), tuple(support), guard)
+
+
+def needed(products: Sequence[Product], best: int) -> list[Product]:
+    """These products without those of which all is there in the best form, too."""
+    made: set[int | tuple[int, int]] = set()
+    for each in products:
+        if each.order.level == best and each.code:
+            made.update(each.order.functions, each.order.points)
+            made.difference_update(each.refused.functions, each.refused.points)
+    return [
+        each for each in products
+        if each.order.level == best or each.support or not made.issuperset([*each.order.functions, *each.order.points])
+    ]  # fmt: skip

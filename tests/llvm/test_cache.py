@@ -20,7 +20,7 @@ from runtime.llvm.build import build
 from runtime.llvm.cache import Cache, usual
 from runtime.llvm.choice import EVERYTHING
 from runtime.llvm.code import ModuleCode
-from runtime.llvm.product import GOOD, Order, Product
+from runtime.llvm.product import GOOD, QUICK, Order, Product, needed
 from runtime.llvm.tier import NativeTier
 from tests.support.build import wat
 from tests.support.cache import ROOT
@@ -242,3 +242,23 @@ def code_of_module(engine: Engine, module: hostsdk.Module) -> dict[int, int | No
     """What an engine has of a module by now."""
     tier: Any = engine.tier
     return dict(tier.code_of(module._raw).made)
+
+
+def test_quick_code_is_left_where_all_of_it_is_there_in_the_better_form() -> None:
+    """What is kept twice is loaded once; support code is always needed, and what the better form lacks."""
+    orders = (((1, 2), ()), ((3, 4), ()), ((1,), (b"s",)), ((5,), ()))
+    quick = [Product(Order(QUICK, functions), b"q", support) for functions, support in orders]
+    good = [Product(Order(GOOD, (1, 2)), b"g"), Product(Order(GOOD, (3, 4, 5)), b"g", refused=Order(0, (4,)))]
+    assert needed([*quick, *good], GOOD) == [quick[1], quick[2], *good]
+
+
+@pytest.mark.parametrize("guard", [False, True])
+def test_code_with_guard_pages_and_without_is_kept_apart(guard: bool, tmp_path: Path) -> None:
+    """Only what can be used is read: of one kind, and of the levels that are asked for."""
+    cache, module = Cache(tmp_path / "kept"), fresh()
+    made = [Product(Order(level, (1,), guard=each), b"x") for level in (QUICK, GOOD) for each in (False, True)]
+    for product in made:
+        cache.save(module, product)
+    assert cache.load(module) == made
+    assert cache.load(module, (QUICK, GOOD), lambda: guard) == made[guard::2]
+    assert cache.load(module, (GOOD,), lambda: guard) == made[2 + guard :: 2]
