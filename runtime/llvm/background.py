@@ -139,6 +139,7 @@ class Lane:
         self.reset([*self._under_way, *self._waiting])
 
     def _work(self) -> None:
+        served: weakref.WeakSet[ModuleCode] = weakref.WeakSet()
         while True:
             with self._changed:
                 self._under_way = []
@@ -160,12 +161,20 @@ class Lane:
                 log.warning("making machine code of %s failed: %s", code.module.name, error)
                 product = Product(order, refused=order)
             self._install(code, product)
-            if not self._waiting and not self._closing:
-                if self.level != QUICK:
-                    code.connect()
-                elif order.parts:
-                    code.want_rest()
+            if order.parts:
+                served.add(code)
             del code
+            if not self._waiting and not self._closing:
+                self._rest(served)
+
+    def _rest(self, served: weakref.WeakSet[ModuleCode]) -> None:
+        """Nothing is waiting: look after the modules that code has been made of."""
+        for code in list(served):
+            if self.level == QUICK:
+                code.want_rest()
+            else:
+                code.connect()
+        served.clear()
 
     def _take(self) -> tuple[ModuleCode | None, Order]:
         """The next order, with others for the same module."""
