@@ -160,7 +160,10 @@ class Lane:
             except Exception as error:  # the guest runs on, and so must this thread
                 log.warning("making machine code of %s failed: %s", code.module.name, error)
                 product = Product(order, refused=order)
-            self._install(code, product)
+            try:
+                self._install(code, product)
+            except Exception as error:  # as above: others wait for what this thread does
+                log.warning("installing machine code of %s failed: %r", code.module.name, error)
             if order.parts:
                 served.add(code)
             del code

@@ -89,7 +89,8 @@ class ModuleCode:
         self.guarding = guard and any(map(guarded, module.env.memories))
         #: Functions whose code has no check point.
         self.leaves: set[int] = set()
-        self.images: weakref.WeakSet[Image] = weakref.WeakSet()
+        # By identity: a set can't be looked through while other threads make instances.
+        self._images: weakref.WeakValueDictionary[int, Image] = weakref.WeakValueDictionary()
         #: How often a frame at a check point was gone on with by the interpreter.
         self.resumed: dict[int, int] = {}
         #: The code itself, and what it needs; None as long as there is none.
@@ -101,6 +102,15 @@ class ModuleCode:
         #: Functions that were ordered without being hot: the quick form is enough for them.
         self._spare: set[int] = set()
         _codes.add(self)
+
+    @property
+    def images(self) -> list[Image]:
+        """Those of its instances."""
+        return [image for each in self._images.valuerefs() if (image := each()) is not None]
+
+    def join(self, image: Image) -> None:
+        """There is another instance."""
+        self._images[id(image)] = image
 
     # Asking -------------------------------------------------------------------------------------------------------
 

@@ -149,7 +149,7 @@ class Image:
         if self.ways is not None:
             words[abi.DESK // 8] = self.ways.address
         self.link_hosts()
-        self.code.images.add(self)
+        self.code.join(self)
         late = self.base.count != installed
         for index in list(self.code.made if late else instance.doors):
             made = self.code.made.get(index)

@@ -110,7 +110,7 @@ class Installed:
                 SUPPORT.adopt(product.support, order.support, order.level)
             self._settle()
             if self.ready and not order.parts:
-                for image in list(self._books.images):
+                for image in self._books.images:
                     image.link_hosts()
             code = loaded or (load(product.code, self._calls()) if product.code else None)
             if not self.ready:
@@ -189,7 +189,7 @@ class Installed:
             books.points[point[1]] = address
             self.doors.replace(point[1], address)
             books.heat.replace_loop(*point)
-            for image in list(books.images):
+            for image in books.images:
                 image.improved(point[1])
         if later:
             self._later.append((order, lost))
@@ -202,7 +202,7 @@ class Installed:
         books.made[index] = self.codes[index] = address
         self.count += 1
         self.tails[index] = code.symbols.get(f"t{index}", address)
-        for image in list(books.images):
+        for image in books.images:
             image.install(index, address)
         books.heat.replace(index)
 

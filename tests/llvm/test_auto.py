@@ -9,6 +9,8 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -314,6 +316,34 @@ def test_who_waits_for_the_compiler_is_called_back_at_once(ask: str, monkeypatch
         go.set()
         for lane in maker.lanes.values():
             lane.close()
+
+
+def test_instances_may_come_while_code_is_installed() -> None:
+    """Other threads make instances at any moment, also while those that are there are given code."""
+    module = text(SUM)
+    made = [Native(module, using=engine())]
+    made[0].call("sum", 10)
+    code = code_of(made[0])
+    coming = iter([Native(module, using=engine()) for _ in range(40)])
+
+    def come(frame: FrameType, event: str, arg: object) -> Any:
+        if "weakref" in frame.f_code.co_filename and (other := next(coming, None)) is not None:
+            sys.settrace(None)
+            other.call("sum", 10)
+            made.append(other)
+            sys.settrace(come)
+        return come
+
+    before = sys.gettrace()
+    sys.settrace(come)
+    try:
+        for _ in range(5):
+            found = code.images
+            assert all(image.code is code for image in found)
+    finally:
+        sys.settrace(before)
+    assert len(made) > 5
+    assert {image.instance for image in code.images} >= {each.instance for each in made if code_of(each) is code}
 
 
 def test_products_are_what_they_were() -> None:
