@@ -173,10 +173,13 @@ class Lane:
     def _rest(self, served: weakref.WeakSet[ModuleCode]) -> None:
         """Nothing is waiting: look after the modules that code has been made of."""
         for code in list(served):
-            if self.level == QUICK:
-                code.want_rest()
-            else:
-                code.connect()
+            try:
+                if self.level == QUICK:
+                    code.want_rest()
+                else:
+                    code.connect()
+            except Exception as error:  # the guest runs on with what there is
+                log.warning("connecting machine code of %s failed: %r", code.module.name, error)
         served.clear()
 
     def _take(self) -> tuple[ModuleCode | None, Order]:

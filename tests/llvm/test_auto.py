@@ -318,6 +318,29 @@ def test_who_waits_for_the_compiler_is_called_back_at_once(ask: str, monkeypatch
             lane.close()
 
 
+@pytest.mark.parametrize("step", ["add", "want_rest", "connect"])
+def test_what_fails_after_compiling_ends_no_lane(
+    step: str, maker: Background, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A fault of ours in the compiler's thread is logged, the guest runs on, and nobody waits in vain."""
+
+    def fail(*args: object) -> None:
+        raise RuntimeError("of ours")
+
+    monkeypatch.setattr(ModuleCode, step, fail)
+    guest = Native(text(SUM), using=late(maker))
+    for _ in range(3):
+        assert guest.call("sum", 100) == expected(100)
+        assert all(maker.lanes[level].wait(PATIENCE) for level in sorted(maker.lanes))
+    assert "of ours" in caplog.text
+    monkeypatch.undo()
+    other = Native(text(SUM + " (func) (func)"), using=late(maker))
+    for _ in range(3):
+        assert other.call("sum", 100) == expected(100)
+        assert all(maker.lanes[level].wait(PATIENCE) for level in sorted(maker.lanes))
+    assert code_of(other).has(0)
+
+
 def test_instances_may_come_while_code_is_installed() -> None:
     """Other threads make instances at any moment, also while those that are there are given code."""
     module = text(SUM)
