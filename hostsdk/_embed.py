@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -512,10 +511,12 @@ class Instance:
         load_resources(self.resources, extra["resources"], self._bindings)
 
 
-@functools.cache
+_engines: dict[str, Engine] = {}
+
+
 def _default_engine() -> Engine:
-    """The one for all who give none."""
-    return Engine()
+    """The one for all who give none, whichever thread comes first."""
+    return _engines.get("") or _engines.setdefault("", Engine())
 
 
 def _implied() -> Trace | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import itertools
 import math
@@ -29,10 +30,12 @@ from hostsdk import (
     i32,
 )
 from runtime import At, Engine, control
+from runtime.llvm.capi import api
 from runtime.llvm.capi.api import supported
 from tests.support.build import wat
 from tests.support.native import engine, needs_native
 from tests.support.told import VALUES, told
+from tests.support.waits import PATIENCE, in_thread
 
 pytestmark = [needs_native, pytest.mark.skipif(not supported(), reason="no wrappers on this Python")]
 
@@ -389,3 +392,19 @@ def test_random_calls_agree_with_the_long_way(seed: int) -> None:
         for _ in range(200):
             args = [draw.choice(VALUES) for _ in kinds]
             assert told(lambda: f(*args)) == told(lambda: f.__call__(*args)), args  # noqa: B023
+
+
+def test_threads_that_come_first_have_one_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Desks know the table of CPython's functions by its address: were there two for a moment, one of them would go."""
+    made = api._table
+    threads = 8
+    gate = threading.Barrier(threads)
+
+    def together() -> ctypes.Array[ctypes.c_void_p]:
+        gate.wait()  # all have seen that there is none
+        return made()
+
+    monkeypatch.setattr(api, "_tables", {})
+    monkeypatch.setattr(api, "_table", together)
+    found = [in_thread(api.table) for _ in range(threads)]
+    assert len({ctypes.addressof(each.result(PATIENCE)) for each in found}) == 1

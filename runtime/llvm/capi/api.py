@@ -59,9 +59,16 @@ def supported() -> bool:
     return ctypes.c_void_p.from_address(id(1.5) + 8).value == id(float)
 
 
-@functools.cache
 def table() -> ctypes.Array[ctypes.c_void_p]:
-    """The table; only where `supported`."""
+    """The table, one and the same for whichever threads come first, as desks know it by its address alone. Only where
+    `supported`."""
+    return _tables.get("") or _tables.setdefault("", _table())
+
+
+_tables: dict[str, ctypes.Array[ctypes.c_void_p]] = {}
+
+
+def _table() -> ctypes.Array[ctypes.c_void_p]:
     functions = [ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value for name in FUNCTIONS]
     return (ctypes.c_void_p * len(NAMES))(*functions, *map(id, OBJECTS.values()))
 
