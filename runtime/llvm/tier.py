@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 log = Log(__name__)
 _making = threading.Lock()
-#: Bytes of a module from which on the compiler begins before anything is hot.
-_WORTH: Final = 1 << 16
+#: Bytes of a module from which on the compiler begins before anything is hot. Smaller ones would have their first code
+#: later by that: what all code leans on is compiled with the first functions as quickly as before them.
+_WORTH: Final = 1 << 20
 
 #: Bytes from which on a memory is large: one page is copied faster than addresses are found for it.
 _LARGE: Final = 1 << 18

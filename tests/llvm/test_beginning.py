@@ -58,10 +58,10 @@ def using(maker: Orders, policy: Policy = HOT, cache: Cache | None = None) -> En
 def test_the_compiler_begins_with_a_large_module() -> None:
     """An instance of a module of some size has the compiler begin, once, with what the module can't do without; a small
     one, and an engine that compiles at once, wait for a function."""
-    maker, module = Orders(), padded(1 << 16)
+    maker, module = Orders(), padded(1 << 20)
     engine, lacking = using(maker), SUPPORT.missing([COMMON])
-    Native(padded(1 << 10), using=engine)
-    Native(padded(1 << 16), using=using(maker, EVERYTHING))
+    Native(padded(1 << 16), using=engine)
+    Native(padded(1 << 20), using=using(maker, EVERYTHING))
     assert maker.given == []
     Native(module, using=engine)
     Native(module, using=engine)
@@ -74,9 +74,9 @@ def test_the_compiler_begins_with_a_large_module() -> None:
 def test_what_is_kept_is_not_begun_again(tmp_path: Path) -> None:
     """Where there is code of a module in the folder, nothing is ordered before it is wanted."""
     maker, cache = Orders(), Cache(tmp_path / "kept")
-    Native(padded(1 << 16), using=using(maker, cache=cache))
+    Native(padded(1 << 20), using=using(maker, cache=cache))
     assert len(maker.make()) == 1
-    Native(padded(1 << 16), using=using(maker, cache=cache))
+    Native(padded(1 << 20), using=using(maker, cache=cache))
     assert maker.given == []
 
 
