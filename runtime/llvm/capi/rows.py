@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import threading
 from typing import TYPE_CHECKING, Final
 
 from ...exec.host import end_of_call
@@ -102,10 +103,15 @@ class Rows:
         self._words = desk.words(desk.ROW_SIZE * max(image.instance.module.imported_funcs, 1))
         self.address = ctypes.addressof(self._words)
         self._rows: dict[int, Row] = {}
+        self._linking = threading.Lock()
         self.wanted = keys_of(image)
 
     def link(self) -> dict[int, int]:
         """Functions that can be called straight from now on, by index, with the address of their wrapper."""
+        with self._linking:  # the compiler's thread may be at it, and of two rows one would go
+            return self._link()
+
+    def _link(self) -> dict[int, int]:
         image, found = self._image, {}
         for index, key in self.wanted.items():
             if index in self._rows or SUPPORT.missing([key]):
